@@ -1,0 +1,43 @@
+# The commands that people learn. Each works from a clean clone.
+.PHONY: up down deps check test bench cluster venv venv-dev
+PORT ?= 30000
+HOME_DIR ?= ./var
+NODES ?= 2
+DO ?= up
+BIN := .venv/bin
+PACKAGES := $(addprefix -p cronkeeper.,api cli common manager worker)
+
+up: venv
+	@exec $(BIN)/cronkeeper up --home $(HOME_DIR) --port $(PORT)
+
+down: venv
+	@$(BIN)/cronkeeper down --home $(HOME_DIR)
+
+# The distribution's packages that the tests and the test-bed need.
+deps:
+	@deploy/deps.sh
+
+# Lint, types and unit tests: seconds.
+check: venv-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy $(PACKAGES)
+	@$(BIN)/pytest -q tests/unit
+
+# Everything, on the real servers and on hosts made of namespaces.
+test: deps check
+	@$(BIN)/pytest tests
+
+# make bench WHAT=latency|burst|idle runs one of them.
+bench: deps venv-dev
+	@$(BIN)/python -m bench $(WHAT)
+
+# A small real cluster on this machine (root): make cluster [NODES=3], make cluster DO=status, make cluster DO=down
+cluster: deps venv-dev
+	@PYTHONPATH=deploy/testbed $(BIN)/python -m testbed $(DO) --nodes $(NODES)
+
+venv:
+	@deploy/venv.sh run
+
+venv-dev:
+	@deploy/venv.sh dev

@@ -1,0 +1,40 @@
+"""Nodes."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from cronkeeper.common.model import Node
+from cronkeeper.manager import nodes
+from cronkeeper.manager.nodes import NodeView
+
+from . import schemas
+from .access import actor, require_admin
+from .blueprint import Blueprint
+from .services import services
+
+log = logging.getLogger(__name__)
+
+blueprint = Blueprint("nodes", __name__, description="The machines of the fleet.")
+
+
+@blueprint.route("/nodes", methods=["GET"])
+@blueprint.response(200, schemas.NODES)
+def listing() -> Sequence[NodeView]:
+    """List the nodes by name"""
+    return nodes.listing(services().desk)
+
+
+@blueprint.route("/nodes", methods=["POST"])
+@blueprint.arguments(schemas.NEW_NODE)
+@blueprint.response(201, schemas.NODE)
+def add(fields: dict[str, Any]) -> NodeView:
+    """Let a node in
+
+    For admins only. It may be repeated with the same key.
+    """
+    require_admin("adding a node")
+    node = Node(name=fields["name"], public_key=fields["public_key"], added_at=services().clock())
+    nodes.add(services().desk, node)
+    log.info("node %s added by %s", node.name, actor().name)
+    return next(view for view in nodes.listing(services().desk) if view.node.name == node.name)

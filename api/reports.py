@@ -1,0 +1,53 @@
+"""The nodes' way in: what became of their runs."""
+
+from flask import request
+
+from cronkeeper.common.errors import Unauthorized
+from cronkeeper.common.model import Report, decode
+from cronkeeper.common.signing import NODE_HEADER, SIGNATURE_HEADER
+from cronkeeper.manager import reports
+
+from . import schemas
+from .blueprint import Blueprint
+from .body import Malformed
+from .services import services
+
+blueprint = Blueprint("reports", __name__, description="For the nodes' workers.")
+
+MAX_BYTES = 32 * 1024 * 1024
+
+
+@blueprint.route("/reports", methods=["POST"])
+@blueprint.response(200, schemas.ACKNOWLEDGED)
+@blueprint.doc(
+    security=[],
+    requestBody={
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "array", "items": {"type": "object"}}}},
+    },
+    parameters=[
+        {"in": "header", "name": name, "required": True, "schema": {"type": "string"}}
+        for name in (NODE_HEADER, SIGNATURE_HEADER)
+    ],
+)
+def take() -> dict[str, list[str]]:
+    """Take in a node's reports, signed with its key"""
+    request.max_content_length = MAX_BYTES
+    body = request.get_data(cache=False)
+    reports.identify(services().desk, _header(NODE_HEADER), body, _header(SIGNATURE_HEADER))
+    acknowledged = reports.accept(services().desk, _decode(body), services().clock())
+    return {"acknowledged": acknowledged}
+
+
+def _header(name: str) -> str:
+    value = request.headers.get(name)
+    if value is None:
+        raise Unauthorized(f"the header {name} is missing: reports are signed by a node")
+    return value
+
+
+def _decode(body: bytes) -> list[Report]:
+    try:
+        return decode(body, list[Report])
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"the body is no list of reports: {error}") from error

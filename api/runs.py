@@ -1,0 +1,97 @@
+"""Runs: asking for one by hand, and what became of them."""
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, cast
+
+from flask import Flask, Response, current_app, url_for
+
+from cronkeeper.common.model import Run
+from cronkeeper.common.store.runs import Stream
+from cronkeeper.manager import runs
+
+from . import schemas
+from .access import actor
+from .blueprint import Blueprint
+from .body import require_empty
+from .jobs import numbered
+from .services import services
+from .waiting import Waiters
+
+log = logging.getLogger(__name__)
+
+blueprint = Blueprint("runs", __name__, description="What was run, and how it ended.")
+
+SIZE_HEADER = "Cronkeeper-Output-Size"
+_WAITERS = "cronkeeper.waiters"
+_TEXT: dict[str, Any] = {
+    "schema": {"type": "string"},
+    "content_type": "text/plain; charset=utf-8",
+    "headers": {
+        SIZE_HEADER: {
+            "description": "Bytes that were written; of a large output less is kept.",
+            "schema": {"type": "integer"},
+        }
+    },
+}
+
+
+def install(app: Flask, max_waiters: int) -> None:
+    """Provide the places for requests that wait."""
+    app.extensions[_WAITERS] = Waiters(max_waiters)
+
+
+@blueprint.route("/jobs/<job_id>/runs", methods=["POST"])
+@blueprint.arguments(schemas.WAIT_QUERY, location="query")
+@blueprint.response(202, schemas.RUN)
+@blueprint.alt_response(200, schema=schemas.RUN, description="It has ended")
+def request_run(query: dict[str, float], job_id: str) -> tuple[Run, int, dict[str, str]]:
+    """Run a job now
+
+    With `wait` the answer comes when the run has ended (200), or when the time is up (202).
+    """
+    require_empty()
+    desk = services().desk
+    run = runs.request(desk, numbered(job_id), actor().name, services().clock())
+    log.info("run %s requested by %s", run.id, actor().name)
+    if query["wait"] > 0:
+        run = cast(Waiters, current_app.extensions[_WAITERS]).await_end(desk, run, query["wait"])
+    status = HTTPStatus.OK if run.state.final else HTTPStatus.ACCEPTED
+    return run, status, {"Location": url_for("runs.show", run_id=run.id)}
+
+
+@blueprint.route("/jobs/<job_id>/runs", methods=["GET"])
+@blueprint.arguments(schemas.RUNS_QUERY, location="query")
+@blueprint.response(200, schemas.RUNS)
+def listing(query: dict[str, int], job_id: str) -> Sequence[Run]:
+    """List a job's runs, newest first"""
+    return runs.listing(services().desk, numbered(job_id), limit=query["limit"])
+
+
+@blueprint.route("/runs/<run_id>", methods=["GET"])
+@blueprint.response(200, schemas.RUN)
+def show(run_id: str) -> Run:
+    """Show a run"""
+    return runs.get(services().desk, run_id)
+
+
+@blueprint.route("/runs/<run_id>/stdout", methods=["GET"])
+@blueprint.response(200, **_TEXT)
+def stdout(run_id: str) -> Response:
+    """Show what a run wrote to its standard output"""
+    return _output(run_id, Stream.STDOUT)
+
+
+@blueprint.route("/runs/<run_id>/stderr", methods=["GET"])
+@blueprint.response(200, **_TEXT)
+def stderr(run_id: str) -> Response:
+    """Show what a run wrote to its standard error"""
+    return _output(run_id, Stream.STDERR)
+
+
+def _output(run_id: str, stream: Stream) -> Response:
+    output = runs.output(services().desk, run_id, stream)
+    # A job may write HTML: nobody's browser is to take it for a page of ours.
+    headers = {SIZE_HEADER: str(output.size), "X-Content-Type-Options": "nosniff"}
+    return Response(output.data, headers=headers, content_type=_TEXT["content_type"])

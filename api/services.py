@@ -1,0 +1,37 @@
+"""What the API's views work with, made once for each process."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from flask import Flask, current_app
+
+from cronkeeper.common.clock import utc_now
+from cronkeeper.manager.desk import Desk
+
+from .identity import Identity
+
+_KEY = "cronkeeper"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """`timezone` is the fleet's, by name; `max_waiters` is how many requests may wait for a run at a time."""
+
+    desk: Desk
+    identity: Identity
+    timezone: str
+    max_waiters: int
+    version: str
+    clock: Callable[[], datetime] = utc_now
+
+
+def install(app: Flask, services: Services) -> None:
+    """Let the views of this app find the services."""
+    app.extensions[_KEY] = services
+
+
+def services() -> Services:
+    """Those of the app that the current request came to."""
+    return cast(Services, current_app.extensions[_KEY])

@@ -1,0 +1,120 @@
+"""The folder of an embedded install: what lies where, and who is using it."""
+
+import fcntl
+import json
+import os
+import re
+import secrets
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from cronkeeper.common.errors import Conflict, Invalid
+from cronkeeper.worker.crontab_file import UserCrontab, apply, crontab_command
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Given once, when the folder is first used, and kept: a machine may be renamed."""
+
+    install: str
+    node: str
+
+
+class Home:
+    """One embedded install."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.admin_token = path / "admin.token"
+        self.user_token = path / "user.token"
+        self.node_key = path / "node.key"
+        self.database = path / "cronkeeper.db"
+        self.tree_log = path / "tree.log"
+        self.artifacts = path / "store"
+        self.worker = path / "worker"
+        self._lock_path = path / "lock"
+        self._identity_path = path / "identity.json"
+
+    def take(self) -> None:
+        """Make the folder, and be its only user until the process ends.
+
+        Raises:
+            Invalid: it can't be written.
+            Conflict: another process uses it.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Invalid(
+                f"{self.path} can't be used: {error.strerror}; choose another with HOME_DIR="
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(
+                f"{self.path} is in use by process {self._pid()}: stop that with `make down`, "
+                "or choose another folder with HOME_DIR= and another port with PORT="
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getppid()}\n".encode(), 0)
+
+    def holder(self) -> int | None:
+        """The guard of whoever uses the folder; None where nobody does."""
+        try:
+            descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise Invalid(f"{self._lock_path} can't be opened: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return self._pid()
+        finally:
+            os.close(descriptor)
+        return None
+
+    def identity(self) -> Identity:
+        """Who this install is. Raises: Invalid, where its file is damaged."""
+        if not self._identity_path.exists():
+            fresh = {"install": secrets.token_hex(4), "node": node_name(socket.gethostname())}
+            write_private(self._identity_path, json.dumps(fresh) + "\n")
+        try:
+            return Identity(**json.loads(self._identity_path.read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise Invalid(f"{self._identity_path} is damaged: {error}") from error
+
+    def token(self, path: Path) -> str:
+        """A token that is made at the first start and kept."""
+        if not path.exists():
+            write_private(path, secrets.token_urlsafe(32) + "\n")
+        return path.read_text().strip()
+
+    def clear_crontab(self) -> None:
+        """Take our lines out of the crontab, though nothing runs. Raises: CrontabRefused, Damaged."""
+        if self._identity_path.exists() and crontab_command():
+            apply(UserCrontab(), self.identity().install, [])
+
+    def _pid(self) -> int | None:
+        text = self._lock_path.read_text().strip()
+        return int(text) if text.isdigit() else None
+
+
+def node_name(host: str) -> str:
+    """A host's name as the name of a node: lower case, letters, digits, dots and dashes."""
+    name = re.sub(r"[^a-z0-9.-]+", "-", host.lower()).strip(".-")[:63]
+    return name if name else "node"
+
+
+def write_private(path: Path, text: str) -> None:
+    """A whole new file that only its owner can read, or none."""
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)

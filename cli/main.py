@@ -1,0 +1,58 @@
+"""The `cronkeeper` command. Each word's module is imported only when that word is used."""
+
+import importlib
+import sys
+from importlib.metadata import version
+
+import click
+
+WORDS = {
+    "up": ("cronkeeper.cli.up", "up"),
+    "down": ("cronkeeper.cli.up", "down"),
+    "api": ("cronkeeper.cli.daemons", "api"),
+    "manager": ("cronkeeper.cli.daemons", "manager"),
+    "worker": ("cronkeeper.cli.daemons", "worker"),
+    "db": ("cronkeeper.cli.daemons", "db"),
+    "job": ("cronkeeper.cli.jobs", "job"),
+    "run": ("cronkeeper.cli.runs", "run"),
+    "node": ("cronkeeper.cli.nodes", "node"),
+}
+HELP = {
+    "up": "Run the whole of it on this machine, in the foreground.",
+    "down": "Stop what `up` started here.",
+    "api": "The REST API's server.",
+    "manager": "A manager: one of them leads.",
+    "worker": "This node's daemon.",
+    "db": "The database's tables.",
+    "job": "Create, look at, run and remove jobs.",
+    "run": "Look at runs and what they wrote.",
+    "node": "Add nodes, and look at them.",
+}
+
+
+class Lazy(click.Group):
+    """A group that knows its words' names and one line about each without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(WORDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in WORDS:
+            return None
+        module, name = WORDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(HELP.items()))
+
+
+@click.group(cls=Lazy)
+@click.version_option(version("cronkeeper"), prog_name="cronkeeper")
+def main() -> None:
+    """The cron jobs of a whole fleet: every tick of every job starts exactly once."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What every part shares: the model, schedules, configuration, errors, and the three interfaces."""

@@ -1,0 +1,1 @@
+"""Scripts and binaries, stored once under their SHA-256."""

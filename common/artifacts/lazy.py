@@ -1,0 +1,34 @@
+"""A store that is made when it is first used: a worker without scripts never loads boto3."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from .store import ArtifactStore
+
+
+class LazyStore(ArtifactStore):
+    """Stands for the store that `make` returns."""
+
+    def __init__(self, make: Callable[[], ArtifactStore]) -> None:
+        self._make = make
+        self._made: ArtifactStore | None = None
+        self._lock = threading.Lock()
+
+    def put(self, content: bytes) -> str:
+        return self._store().put(content)
+
+    def fetch(self, sha256: str, target: Path) -> None:
+        self._store().fetch(sha256, target)
+
+    def url(self, sha256: str) -> str:
+        return self._store().url(sha256)
+
+    def check(self) -> None:
+        self._store().check()
+
+    def _store(self) -> ArtifactStore:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made

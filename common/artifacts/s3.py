@@ -1,0 +1,150 @@
+"""Artifacts in S3, or in whatever speaks its protocol: what a cluster uses.
+
+Import this module only where a store is made: boto3 costs 50 MB and half a second.
+"""
+
+import base64
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cronkeeper.common.errors import Conflict, CronkeeperError, NotFound, Unavailable
+
+from .store import CHUNK, ArtifactStore, checked_name, sha256_of
+from .whole import write_checked
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+CONNECT_TIMEOUT = 3.0
+READ_TIMEOUT = 20.0
+ATTEMPTS = 3
+# What to look at when S3 refuses us, by its error code.
+REFUSALS = {
+    "InvalidAccessKeyId": "it does not know the key id: look at the S3 setting access_key",
+    "SignatureDoesNotMatch": "the signature is wrong: look at the S3 setting secret_key",
+    "RequestTimeTooSkewed": "this machine's clock is wrong",
+}
+REFUSED = "look at the S3 settings access_key and secret_key, and at what that key may do in the bucket"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Settings:
+    """Where the artifacts lie: at `endpoint` (a URL), in `bucket`, under names that begin with `prefix`."""
+
+    endpoint: str
+    bucket: str
+    region: str = "us-east-1"
+    access_key: str
+    secret_key: str = field(repr=False)
+    prefix: str = "artifacts/"
+
+
+class S3Store(ArtifactStore):
+    """Each artifact is an object `<prefix><sha256>`. May be used from many threads."""
+
+    def __init__(self, settings: S3Settings) -> None:
+        self._settings = settings
+        self._client = _client(settings)
+
+    def put(self, content: bytes) -> str:
+        sha256 = sha256_of(content)
+        for _ in range(ATTEMPTS):
+            try:
+                with self._translated(f"artifact {sha256}"):
+                    self._client.put_object(
+                        Bucket=self._settings.bucket,
+                        Key=self._key(sha256),
+                        Body=content,
+                        ContentLength=len(content),
+                        ChecksumSHA256=base64.b64encode(bytes.fromhex(sha256)).decode(),
+                        IfNoneMatch="*",
+                    )
+            except _Exists:
+                pass
+            except Conflict:  # another put of the same content is under way, and may yet fail
+                continue
+            return sha256
+        raise Unavailable(f"artifact {sha256} is being written by others all the time")
+
+    def fetch(self, sha256: str, target: Path) -> None:
+        write_checked(self._chunks(sha256), sha256, target)
+
+    def url(self, sha256: str) -> str:
+        return f"s3://{self._settings.bucket}/{self._key(sha256)}"
+
+    def check(self) -> None:
+        try:
+            with self._translated(f"bucket {self._settings.bucket}"):
+                self._client.head_bucket(Bucket=self._settings.bucket)
+        except NotFound:  # the answer to HEAD has no body that would say what is missing
+            raise self._no_bucket() from None
+
+    def _key(self, sha256: str) -> str:
+        return self._settings.prefix + checked_name(sha256)
+
+    def _chunks(self, sha256: str) -> Iterator[bytes]:
+        with self._translated(f"artifact {sha256}"):
+            answer = self._client.get_object(Bucket=self._settings.bucket, Key=self._key(sha256))
+            with closing(answer["Body"]) as body:
+                yield from body.iter_chunks(CHUNK)
+
+    @contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        """Turn what boto3 raises into our own errors; `what` is what was asked for."""
+        try:
+            yield
+        except ClientError as error:
+            raise self._translate(error, what) from error
+        except BotoCoreError as error:
+            raise Unavailable(f"S3 at {self._settings.endpoint} does not answer: {error}") from error
+
+    def _translate(self, error: ClientError, what: str) -> CronkeeperError:
+        code = error.response.get("Error", {}).get("Code", "")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        where = f"S3 at {self._settings.endpoint}"
+        if code == "NoSuchBucket":
+            return self._no_bucket()
+        match status:
+            case 404:
+                return NotFound(f"{where} has no {what}")
+            case 412:
+                return _Exists(f"{where} has {what} already")
+            case 409:
+                return Conflict(f"{where}: {what} is being changed")
+            case 401 | 403:
+                return Unavailable(f"{where} refuses us {what} ({code}): {REFUSALS.get(code, REFUSED)}")
+        return Unavailable(f"{where} failed at {what}: {error}")
+
+    def _no_bucket(self) -> Unavailable:
+        return Unavailable(
+            f"S3 at {self._settings.endpoint} has no bucket {self._settings.bucket}: create it"
+        )
+
+
+class _Exists(Conflict):
+    """The object to create is there already."""
+
+
+def _client(settings: S3Settings) -> "S3Client":
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=settings.endpoint,
+        region_name=settings.region,
+        aws_access_key_id=settings.access_key,
+        aws_secret_access_key=settings.secret_key,
+        config=Config(
+            s3={"addressing_style": "path"},
+            retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            # We check every byte against the SHA-256 ourselves.
+            response_checksum_validation="when_required",
+        ),
+    )

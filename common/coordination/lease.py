@@ -1,0 +1,44 @@
+"""The right to start things. It is only as good as the last answer that passed through the tree's leader."""
+
+import math
+from collections.abc import Callable
+
+from cronkeeper.common.clock import boottime
+
+from .tree import Tree
+
+SHARE = 2 / 3
+"""The part of the session timeout that a right lasts: it is over well before the server ends the session."""
+
+
+class Lease:
+    """A right that is renewed by answers and counted from when each one was *asked for*.
+
+    Times are seconds of `clock`, which must be one that no step of the wall clock moves and that counts
+    suspended time. A `session_timeout` of None is the embedded tree's, whose right never ends.
+    """
+
+    def __init__(self, session_timeout: float | None, clock: Callable[[], float] = boottime) -> None:
+        self._length = None if session_timeout is None else session_timeout * SHARE
+        self._clock = clock
+        self._deadline = math.inf if session_timeout is None else -math.inf
+
+    @property
+    def deadline(self) -> float:
+        """When the right ends: minus infinity before the first answer, infinity for the embedded tree."""
+        return self._deadline
+
+    def may_act(self, now: float) -> bool:
+        """Whether something may be claimed or started at `now`."""
+        return now < self._deadline
+
+    def renewed(self, sent_at: float) -> None:
+        """Take note of an answer to what was sent at `sent_at`; an older one never shortens the right."""
+        if self._length is not None:
+            self._deadline = max(self._deadline, sent_at + self._length)
+
+    def renew(self, tree: Tree) -> None:
+        """Ask the leader. Raises: Unavailable, and then the right stays as it was."""
+        sent_at = self._clock()
+        tree.sync()
+        self.renewed(sent_at)

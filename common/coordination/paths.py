@@ -1,0 +1,73 @@
+"""Where everything lies in the tree. Names of nodes, jobs and runs are taken to be free of slashes."""
+
+from cronkeeper.common.model import ClaimName
+
+LEADERS = "/leader"
+LEADER = "/leader/holder"
+"""Ephemeral: whose session made it leads."""
+EPOCH = "/epoch"
+"""The number of the current leader, which every write of a manager checks."""
+LIVE = "/live"
+CHANGES = "/changes"
+NODES = "/nodes"
+PARKED = "/parked"
+
+
+def live(node_name: str) -> str:
+    """Ephemeral: the session of the node's worker."""
+    return f"{LIVE}/{node_name}"
+
+
+def change(job_id: int) -> str:
+    """The front desk's word to the leader that a job has a new rev."""
+    return f"{CHANGES}/{job_id}"
+
+
+def node(node_name: str) -> str:
+    """The folder of all that is one node's."""
+    return f"{NODES}/{node_name}"
+
+
+def claims(node_name: str) -> str:
+    """The folder whose names are the node's assignment."""
+    return f"{NODES}/{node_name}/claims"
+
+
+def claim(node_name: str, name: ClaimName) -> str:
+    """A node's right to a job."""
+    return f"{NODES}/{node_name}/claims/{name}"
+
+
+def specs(node_name: str) -> str:
+    """The folder of the specs that were published to the node."""
+    return f"{NODES}/{node_name}/specs"
+
+
+def spec(node_name: str, name: ClaimName) -> str:
+    """What the node needs to schedule and run a job; it has its claim's name."""
+    return f"{NODES}/{node_name}/specs/{name}"
+
+
+def inbox(node_name: str) -> str:
+    """The folder of requests to the node."""
+    return f"{NODES}/{node_name}/inbox"
+
+
+def inbox_entry(node_name: str, run_id: str) -> str:
+    """A request to the node that is about one run."""
+    return f"{NODES}/{node_name}/inbox/{run_id}"
+
+
+def parked(job_id: int, copy: int) -> str:
+    """The claim of a job that is on no node now."""
+    return f"{PARKED}/{job_id}.{copy}"
+
+
+def skeleton() -> list[str]:
+    """The persistent folders of the fleet, parents first, to `ensure` before anything else is written."""
+    return [LEADERS, LIVE, CHANGES, NODES, PARKED]
+
+
+def node_skeleton(node_name: str) -> list[str]:
+    """The persistent folders of one node, parents first."""
+    return [node(node_name), claims(node_name), specs(node_name), inbox(node_name)]

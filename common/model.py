@@ -1,0 +1,362 @@
+"""The frozen values that every part hands to the others, and the enums in them.
+
+Instants are aware datetimes in UTC. The values go over the wire and into znodes as JSON through `encode`
+and `decode`, which check types.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+class JobType(StrEnum):
+    """What a job runs: a line for the shell, or a file that is fetched to the node."""
+
+    COMMAND = "command"
+    SCRIPT = "script"
+
+
+class JobStatus(StrEnum):
+    """A job's state as people see it."""
+
+    SCHEDULED = "scheduled"
+    FINISHED = "finished"
+    ERROR = "error"
+
+
+class Concurrency(StrEnum):
+    """What becomes of a tick that falls due while a run of the same job is unfinished."""
+
+    FORBID = "forbid"
+
+
+class StartedBy(StrEnum):
+    """What made a run start when it did."""
+
+    CRON = "cron"
+    CLOCK = "clock"
+    ADOPTION = "adoption"
+    HAND = "hand"
+
+
+class SkipReason(StrEnum):
+    """Why a tick will not run."""
+
+    STILL_RUNNING = "still_running"
+    COALESCED = "coalesced"
+    TOO_LATE = "too_late"
+
+
+class RunState(StrEnum):
+    """The states of a run; `TRANSITIONS` says which may follow which."""
+
+    QUEUED = "queued"
+    CLAIMED = "claimed"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELED = "canceled"
+    LOST = "lost"
+    SKIPPED = "skipped"
+
+    @property
+    def final(self) -> bool:
+        """True where nothing more is expected of the run."""
+        return self in FINAL
+
+    @property
+    def bad(self) -> bool:
+        """True for an end that puts the job into `error`."""
+        return self in (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
+
+
+FINAL = frozenset(
+    {
+        RunState.SUCCEEDED,
+        RunState.FAILED,
+        RunState.TIMED_OUT,
+        RunState.CANCELED,
+        RunState.LOST,
+        RunState.SKIPPED,
+    }
+)
+_ENDED = FINAL - {RunState.LOST, RunState.SKIPPED}
+
+# Reports of one run may be repeated and may overtake each other, so every later state can follow every
+# earlier one. A node that comes back may still say what became of a run that was given up as lost.
+TRANSITIONS: dict[RunState, frozenset[RunState]] = {
+    RunState.QUEUED: frozenset({RunState.CLAIMED, RunState.RUNNING}) | FINAL,
+    RunState.CLAIMED: frozenset({RunState.RUNNING}) | FINAL,
+    RunState.RUNNING: FINAL - {RunState.SKIPPED},
+    RunState.LOST: _ENDED,
+    **{state: frozenset() for state in _ENDED | {RunState.SKIPPED}},
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Generation:
+    """Given to a claim whenever its job is published or moved; never used twice."""
+
+    epoch: int
+    counter: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}-{self.counter}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Generation":
+        """The inverse of `str`."""
+        epoch, counter = text.split("-")
+        return cls(int(epoch), int(counter))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ClaimName:
+    """The name of a claim's znode: which job, which copy of it, which publication."""
+
+    job_id: int
+    copy: int
+    gen: Generation
+
+    def __str__(self) -> str:
+        return f"{self.job_id}.{self.copy}.{self.gen}"
+
+    @classmethod
+    def parse(cls, text: str) -> "ClaimName":
+        """The inverse of `str`."""
+        job_id, copy, gen = text.split(".")
+        return cls(int(job_id), int(copy), Generation.parse(gen))
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A stored file: its content's SHA-256 in hex, its name for people, its size in bytes."""
+
+    sha256: str
+    filename: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job that the API has checked and the front desk has not yet numbered."""
+
+    type: JobType
+    name: str
+    command: str | None
+    artifact: Artifact | None
+    schedule: str | None
+    at: datetime | None
+    timezone: str
+    run_as: str | None
+    concurrency: Concurrency
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job as SQL holds it. `rev` grows with every edit; `published_rev` is the rev the nodes know."""
+
+    id: int
+    type: JobType
+    name: str
+    command: str | None
+    artifact: Artifact | None
+    schedule: str | None
+    at: datetime | None
+    timezone: str
+    run_as: str | None
+    concurrency: Concurrency
+    effective_from: datetime
+    rev: int
+    published_rev: int
+    status: JobStatus
+    assigned_node: str | None
+    placement: str | None
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+    ended_at: datetime | None
+    """When the job was removed, or its one tick was done: from then on it is on no node."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What a node needs to schedule and run a job: published once for each generation, never changed."""
+
+    job_id: int
+    copy: int
+    rev: int
+    name: str
+    type: JobType
+    command: str | None
+    artifact: Artifact | None
+    schedule: str | None
+    at: datetime | None
+    timezone: str
+    run_as: str | None
+    concurrency: Concurrency
+    effective_from: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a run ended. `exit_code` is None where the process left none; then `reason` says why."""
+
+    state: RunState
+    exit_code: int | None
+    reason: str | None
+    started_at: datetime | None
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished:
+    """A run in a claim: claimed, and not yet ended with both the claim and the API knowing it."""
+
+    run_id: str
+    tick: datetime | None
+    attempt: int
+    node: str
+    boot_id: str
+    started_by: StartedBy
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skip:
+    """Ticks from `first` to `last` that will not run, all for one reason."""
+
+    first: datetime
+    last: datetime
+    reason: SkipReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A node's right to a job. `watermark` is the last tick that was claimed or skipped."""
+
+    watermark: datetime | None = None
+    unfinished: tuple[Unfinished, ...] = ()
+    skips: tuple[Skip, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What a run wrote to one stream: its size in bytes, and the text or, of a large one, head and tail."""
+
+    size: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a node says of one run. The same report may come many times, and an older one late."""
+
+    run_id: str
+    job_id: int
+    copy: int
+    tick: datetime | None
+    attempt: int
+    gen: str
+    node: str
+    started_by: StartedBy
+    state: RunState
+    claimed_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+    stdout: Output | None = None
+    stderr: Output | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run as SQL holds it. `tick` is None for a run that was asked for by hand."""
+
+    id: str
+    job_id: int
+    copy: int
+    tick: datetime | None
+    attempt: int
+    state: RunState
+    started_by: StartedBy
+    node: str | None
+    gen: str | None
+    requested_by: str | None
+    created_at: datetime
+    claimed_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    exit_code: int | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandRun:
+    """A request in a node's inbox: run this job now."""
+
+    run_id: str
+    job_id: int
+    copy: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A machine of the fleet as SQL knows it. `public_key` is its Ed25519 key, base64 of the raw 32 bytes."""
+
+    name: str
+    public_key: str
+    added_at: datetime
+    boot_id: str | None = None
+    """The boot that the node last came up with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveNode:
+    """What a worker says of itself in `/live/<node>`."""
+
+    name: str
+    incarnation: str
+    """New with every start of the daemon."""
+    boot_id: str
+    version: str
+    crond: bool
+    """Whether a crond runs on the node and reads our lines."""
+
+
+def encode(value: object) -> bytes:
+    """Any value of this module as compact JSON."""
+    return msgspec.json.encode(value)
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """The inverse of `encode`.
+
+    Raises:
+        ValueError: the bytes are no JSON of that kind (msgspec's own errors are ValueErrors).
+    """
+    return msgspec.json.decode(data, type=kind)
+
+
+def replace(value: T, **changes: Any) -> T:
+    """A copy of a frozen value with some fields changed."""
+    import dataclasses
+
+    return dataclasses.replace(value, **changes)  # type: ignore[type-var]
+
+
+def tick_run_id(job_id: int, copy: int, tick: datetime, attempt: int) -> str:
+    """The id of a tick's run: the same on whatever node, however often it is worked out."""
+    return f"{job_id}.{copy}.{tick:%Y%m%dT%H%M%SZ}.{attempt}"
+
+
+def hand_run_id(job_id: int, copy: int, request: str) -> str:
+    """The id of a run by hand; `request` is unique to the request."""
+    return f"{job_id}.{copy}.hand-{request}.1"

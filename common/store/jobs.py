@@ -1,0 +1,184 @@
+"""Jobs in SQL. A job is never deleted: one that was removed or is done has ended, and is on no node."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Row
+
+from cronkeeper.common.errors import NotFound
+from cronkeeper.common.model import Artifact, Job, JobStatus, NewJob, RunState
+
+from .schema import REASON_LENGTH, job
+
+CHUNK = 500
+"""Ids in one statement: SQLite takes 32,766 parameters at most, older ones 999."""
+
+_ARTIFACT = (job.c.artifact_sha256, job.c.artifact_filename, job.c.artifact_size)
+_JOB = sa.select(*(job.c[field.name] for field in fields(Job) if field.name != "artifact"), *_ARTIFACT)
+_DECIDING = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.LOST})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """What the leader told the nodes of a job: this rev of it is at this node in this generation, or at none.
+
+    `placement` says to people why it is where it is.
+    """
+
+    job_id: int
+    rev: int
+    node: str | None
+    gen: str | None
+    placement: str | None
+
+
+def insert(conn: Connection, new: NewJob, actor: str, now: datetime) -> Job:
+    """Number a job. Nothing is due of it before `now`."""
+    values: dict[str, Any] = {field.name: getattr(new, field.name) for field in fields(NewJob)}
+    values |= {
+        "effective_from": now,
+        "rev": 1,
+        "published_rev": 0,
+        "status": JobStatus.SCHEDULED,
+        "created_by": actor,
+        "created_at": now,
+        "updated_at": now,
+    }
+    artifact = values.pop("artifact")
+    columns = values | _artifact_columns(artifact) | {"unpublished": True}
+    key = conn.execute(sa.insert(job), columns).inserted_primary_key
+    assert key is not None
+    return Job(id=key[0], artifact=artifact, assigned_node=None, placement=None, ended_at=None, **values)
+
+
+def get(conn: Connection, job_id: int) -> Job:
+    """Raises: NotFound."""
+    found = _jobs(conn, _JOB.where(job.c.id == job_id))
+    if not found:
+        raise NotFound(f"there is no job {job_id}")
+    return found[0]
+
+
+def assignment(conn: Connection, job_id: int) -> tuple[str | None, str | None]:
+    """The node and the generation of the last publication. Raises: NotFound."""
+    chosen = sa.select(job.c.assigned_node, job.c.gen).where(job.c.id == job_id)
+    row = conn.execute(chosen).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no job {job_id}")
+    return row.assigned_node, row.gen
+
+
+def listing(conn: Connection, *, after: int = 0, limit: int = 500) -> list[Job]:
+    """Up to `limit` jobs with ids above `after`, by id, the ended ones too."""
+    return _jobs(conn, _JOB.where(job.c.id > after).order_by(job.c.id).limit(limit))
+
+
+def by_ids(conn: Connection, ids: Iterable[int]) -> list[Job]:
+    """Those of the jobs that exist, in no order."""
+    return [found for chunk in chunks(ids) for found in _jobs(conn, _JOB.where(job.c.id.in_(chunk)))]
+
+
+def active(conn: Connection) -> list[Job]:
+    """All jobs that have not ended, by id."""
+    return _jobs(conn, _JOB.where(job.c.ended_at.is_(None)).order_by(job.c.id))
+
+
+def unpublished(conn: Connection, limit: int = 1000) -> list[Job]:
+    """Up to `limit` jobs with a rev that the nodes do not know yet, by id, the ended ones too."""
+    return _jobs(conn, _JOB.where(job.c.unpublished == sa.true()).order_by(job.c.id).limit(limit))
+
+
+def remove(conn: Connection, job_id: int, now: datetime) -> Job:
+    """End a job by somebody's wish; one that is finished already stays as it is. Raises: NotFound."""
+    finished = sa.and_(job.c.ended_at.is_not(None), job.c.status == JobStatus.FINISHED)
+    _end(conn, sa.and_(job.c.id == job_id, ~finished), now, JobStatus.FINISHED)
+    return get(conn, job_id)
+
+
+def finish(conn: Connection, job_id: int, now: datetime, status: JobStatus) -> bool:
+    """End a one-shot that is done, as FINISHED or ERROR; False where the job had ended already or is none."""
+    return _end(conn, sa.and_(job.c.id == job_id, job.c.ended_at.is_(None)), now, status)
+
+
+def publish(conn: Connection, publications: Sequence[Publication]) -> None:
+    """Note where jobs are now and that the nodes know them up to these revs.
+
+    Raises:
+        NotFound: one of the jobs is none.
+    """
+    if not publications:
+        return
+    known = sa.bindparam("known_rev", type_=sa.Integer)
+    newest = sa.case((job.c.published_rev < known, known), else_=job.c.published_rev)
+    values = {
+        "assigned_node": sa.bindparam("new_node"),
+        "gen": sa.bindparam("new_gen"),
+        "placement": sa.bindparam("new_placement"),
+        "published_rev": newest,
+        # MySQL has assigned published_rev by now, the others have not: `newest` is the same for both.
+        "unpublished": job.c.rev > newest,
+    }
+    statement = sa.update(job).where(job.c.id == sa.bindparam("this_id")).values(values)
+    if conn.execute(statement, [_parameters(p) for p in publications]).rowcount != len(publications):
+        raise NotFound("one of the published jobs does not exist")
+
+
+def note_outcome(conn: Connection, job_id: int, state: RunState, moment: datetime) -> None:
+    """Let the end of a run decide the job's status, unless a newer run, by its `moment`, already has.
+
+    Equal moments mean the same run, of which more is known now. A run that was skipped or canceled decides
+    nothing, and a finished job stays finished.
+    """
+    if state not in _DECIDING:
+        return
+    good = sa.case((job.c.ended_at.is_(None), JobStatus.SCHEDULED), else_=JobStatus.FINISHED)
+    newest = sa.or_(job.c.status_moment.is_(None), job.c.status_moment <= moment)
+    open_ = sa.and_(job.c.id == job_id, job.c.status != JobStatus.FINISHED, newest)
+    status = JobStatus.ERROR if state.bad else sa.cast(good, job.c.status.type)
+    conn.execute(sa.update(job).where(open_).values(status=status, status_moment=moment))
+
+
+def chunks(ids: Iterable[Any]) -> Iterable[list[Any]]:
+    """The ids in lists that fit into one statement each."""
+    rest = iter(ids)
+    return iter(lambda: list(islice(rest, CHUNK)), [])
+
+
+def _end(conn: Connection, which: sa.ColumnElement[bool], now: datetime, status: JobStatus) -> bool:
+    values = {
+        "ended_at": sa.func.coalesce(job.c.ended_at, sa.literal(now, job.c.ended_at.type)),
+        "updated_at": now,
+        "status": status,
+        "rev": job.c.rev + 1,
+        "unpublished": True,
+    }
+    return conn.execute(sa.update(job).where(which).values(values)).rowcount == 1
+
+
+def _parameters(new: Publication) -> dict[str, Any]:
+    return {
+        "this_id": new.job_id,
+        "known_rev": new.rev,
+        "new_node": new.node,
+        "new_gen": new.gen,
+        "new_placement": None if new.placement is None else new.placement[:REASON_LENGTH],
+    }
+
+
+def _artifact_columns(artifact: Artifact | None) -> dict[str, Any]:
+    values = (None, None, None) if artifact is None else (artifact.sha256, artifact.filename, artifact.size)
+    return dict(zip((column.name for column in _ARTIFACT), values, strict=True))
+
+
+def _jobs(conn: Connection, chosen: sa.Select[Any]) -> list[Job]:
+    return [_job(row) for row in conn.execute(chosen)]
+
+
+def _job(row: Row[Any]) -> Job:
+    values = row._asdict()
+    sha256, filename, size = (values.pop(column.name) for column in _ARTIFACT)
+    return Job(artifact=None if sha256 is None else Artifact(sha256, filename, size), **values)

@@ -1,0 +1,34 @@
+"""The leader's row: which epoch may write. ZooKeeper elects; this refuses the writes of the deposed."""
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from cronkeeper.common.errors import Conflict
+
+from .schema import leader
+
+
+def read(conn: Connection) -> int:
+    """The epoch of the newest leader; 0 where there has never been one."""
+    epoch: int = conn.execute(sa.select(leader.c.epoch)).scalar_one()
+    return epoch
+
+
+def take(conn: Connection, expected: int, epoch: int, holder: str) -> None:
+    """Make `epoch` the one that may write, where `expected` is so far. Raises: Conflict."""
+    values = {"epoch": epoch, "holder": holder}
+    if conn.execute(sa.update(leader).where(leader.c.epoch == expected).values(values)).rowcount != 1:
+        raise Conflict(f"epoch {epoch} can't begin: the last one is {read(conn)} and no longer {expected}")
+
+
+def fence(conn: Connection, epoch: int) -> None:
+    """Let the transaction go on only while `epoch` may write, and let no other begin before its end.
+
+    To be called first in every transaction of a leader.
+
+    Raises:
+        Conflict: a later leader has taken over.
+    """
+    changed = sa.update(leader).where(leader.c.epoch == epoch).values(writes=leader.c.writes + 1)
+    if conn.execute(changed).rowcount != 1:
+        raise Conflict(f"deposed: epoch {epoch} is over, the leader's is {read(conn)}")

@@ -1,0 +1,272 @@
+"""Runs in SQL: what was asked for by hand, and what the nodes report."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from cronkeeper.common.errors import Conflict, NotFound
+from cronkeeper.common.model import TRANSITIONS, Output, Report, Run, RunState, replace
+
+from .jobs import chunks
+from .schema import REASON_LENGTH, Stream, run, run_output
+
+__all__ = ["Stream"]
+
+_ROUNDS = 10
+"""How often reports are tried whose runs change under our hands; each round another process got ahead."""
+_BATCH_BYTES = 1024 * 1024
+"""Bytes of output in one statement: a server takes 16 MiB by default."""
+_REPORTED = (
+    "state",
+    "started_by",
+    "node",
+    "gen",
+    "claimed_at",
+    "started_at",
+    "ended_at",
+    "exit_code",
+    "reason",
+)
+_ADVANCE = (
+    sa.update(run)
+    .where(run.c.id == sa.bindparam("this_id"), run.c.state == sa.bindparam("old_state"))
+    .values({name: sa.bindparam("new_" + name) for name in _REPORTED})
+)
+_UNENDED = (RunState.QUEUED, RunState.CLAIMED, RunState.RUNNING)
+
+
+def request(conn: Connection, new: Run) -> None:
+    """Queue a run that was asked for by hand. A request that is known already is left as it is."""
+    if not _insert(conn, [new]):
+        get(conn, new.id)
+
+
+def get(conn: Connection, run_id: str) -> Run:
+    """Raises: NotFound."""
+    found = _known(conn, [run_id])
+    if not found:
+        raise NotFound(f"there is no run {run_id}")
+    return found[run_id]
+
+
+def listing(
+    conn: Connection, job_id: int, *, limit: int = 100, before: tuple[datetime, str] | None = None
+) -> list[Run]:
+    """Up to `limit` runs of a job, newest first; `before` is `created_at` and `id` of the last one shown."""
+    chosen = sa.select(run).where(run.c.job_id == job_id)
+    if before is not None:
+        moment, run_id = before
+        older = sa.or_(run.c.created_at < moment, run.c.id < run_id)
+        chosen = chosen.where(run.c.created_at <= moment, older)
+    return _runs(conn, chosen.order_by(run.c.created_at.desc(), run.c.id.desc()).limit(limit))
+
+
+def output(conn: Connection, run_id: str, stream: Stream) -> Output | None:
+    """What the run wrote to one stream, as far as it was reported."""
+    which = sa.and_(run_output.c.run_id == run_id, run_output.c.stream == stream)
+    row = conn.execute(sa.select(run_output.c.size, run_output.c.data).where(which)).one_or_none()
+    return None if row is None else Output(size=row.size, data=bytes(row.data))
+
+
+def queued(conn: Connection, limit: int = 1000) -> list[Run]:
+    """Up to `limit` runs that wait for the leader to send them to a node, oldest first."""
+    waiting = sa.select(run).where(run.c.state == RunState.QUEUED, run.c.gen.is_(None))
+    return _runs(conn, waiting.order_by(run.c.created_at, run.c.id).limit(limit))
+
+
+def dispatched(conn: Connection, run_id: str, node: str, gen: str) -> bool:
+    """Note that a queued run is in a node's inbox; False where it is no longer queued."""
+    which = sa.and_(run.c.id == run_id, run.c.state == RunState.QUEUED)
+    return conn.execute(sa.update(run).where(which).values(node=node, gen=gen)).rowcount == 1
+
+
+def undispatch(conn: Connection, run_ids: Iterable[str]) -> None:
+    """Let those of the runs that are still queued wait for another node."""
+    for chunk in chunks(sorted(run_ids)):
+        which = sa.and_(run.c.id.in_(chunk), run.c.state == RunState.QUEUED)
+        conn.execute(sa.update(run).where(which).values(node=None, gen=None))
+
+
+def undispatch_all(conn: Connection) -> None:
+    """Let every run that is still queued wait to be sent, whether it was sent before or not."""
+    which = sa.and_(run.c.state == RunState.QUEUED, run.c.gen.is_not(None))
+    conn.execute(sa.update(run).where(which).values(node=None, gen=None))
+
+
+def unfinished_on(conn: Connection, node: str) -> list[Run]:
+    """The runs that a node has claimed or started and not ended."""
+    states = (RunState.CLAIMED, RunState.RUNNING)
+    return _runs(conn, sa.select(run).where(run.c.state.in_(states), run.c.node == node))
+
+
+def lose(conn: Connection, run_id: str, reason: str, now: datetime) -> bool:
+    """Give up a run that has not ended; False where it has."""
+    which = sa.and_(run.c.id == run_id, run.c.state.in_(_UNENDED))
+    values = {"state": RunState.LOST, "reason": reason[:REASON_LENGTH], "ended_at": now}
+    return conn.execute(sa.update(run).where(which).values(values)).rowcount == 1
+
+
+def record(conn: Connection, report: Report, now: datetime) -> Run | None:
+    """`record_many` of one: the run as it is now, or None where the report says nothing new."""
+    changed = record_many(conn, [report], now)
+    return changed[0] if changed else None
+
+
+def record_many(conn: Connection, reports: Sequence[Report], now: datetime) -> list[Run]:
+    """Let each run become what was reported of it; return those that changed, as they are now.
+
+    Reports may be repeated, late and in any order. Another process may be recording the same ones: a run is
+    only changed in the state that it was read in, and read again where it no longer was.
+
+    Raises:
+        Conflict: the runs kept changing.
+    """
+    pending: dict[str, list[Report]] = {}
+    for report in reports:
+        pending.setdefault(report.run_id, []).append(report)
+    changed: list[Run] = []
+    for _ in range(_ROUNDS):
+        known = _known(conn, pending)
+        # In the same order everywhere, so that two batches wait for each other and do not deadlock.
+        steps = [_step(known.get(run_id), pending[run_id], now) for run_id in sorted(pending)]
+        steps = [step for step in steps if step.new != step.old]
+        changed += _write(conn, steps)
+        written = {one.id for one in changed}
+        pending = {step.new.id: pending[step.new.id] for step in steps if step.new.id not in written}
+        if not pending:
+            return changed
+    raise Conflict(f"{len(pending)} of the reported runs kept changing, such as {min(pending)}")
+
+
+def advance(known: Run | None, report: Report, now: datetime) -> Run | None:
+    """What a run becomes by a report; None where the report says nothing new."""
+    if known is None:
+        known = _unreported(report, now)
+    elif report.state not in TRANSITIONS[known.state]:
+        return None
+    # Only the ends carry these, and the truth of a run that was given up replaces what was assumed.
+    end = {"ended_at": report.ended_at, "exit_code": report.exit_code, "reason": _cut(report.reason)}
+    return replace(
+        known,
+        state=report.state,
+        started_by=report.started_by,
+        node=report.node,
+        gen=report.gen,
+        claimed_at=known.claimed_at if report.claimed_at is None else report.claimed_at,
+        started_at=known.started_at if report.started_at is None else report.started_at,
+        **end,
+    )
+
+
+def _unreported(report: Report, now: datetime) -> Run:
+    """The run as it would be had it been known before its first report."""
+    return Run(
+        id=report.run_id,
+        job_id=report.job_id,
+        copy=report.copy,
+        tick=report.tick,
+        attempt=report.attempt,
+        state=RunState.QUEUED,
+        started_by=report.started_by,
+        node=None,
+        gen=None,
+        requested_by=None,
+        created_at=now,
+        claimed_at=None,
+        started_at=None,
+        ended_at=None,
+        exit_code=None,
+        reason=None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One run before and after all that was reported of it, and the outputs that came with that."""
+
+    old: Run | None
+    new: Run
+    outputs: dict[Stream, Output]
+
+
+def _step(old: Run | None, reports: Sequence[Report], now: datetime) -> _Step:
+    new = old
+    outputs: dict[Stream, Output] = {}
+    for report in reports:
+        after = advance(new, report, now)
+        if after is not None:
+            new = after
+            outputs |= {Stream.STDOUT: report.stdout} if report.stdout is not None else {}
+            outputs |= {Stream.STDERR: report.stderr} if report.stderr is not None else {}
+    assert new is not None
+    return _Step(old, new, outputs)
+
+
+def _write(conn: Connection, steps: Sequence[_Step]) -> list[Run]:
+    """Write the steps whose runs are still as they were read, and return those runs as they are now."""
+    born = [step for step in steps if step.old is None]
+    if born and not _insert(conn, [step.new for step in born]):
+        born = []
+    advanced = [step for step in steps if step.old is not None and _update(conn, step.old, step.new)]
+    _save_outputs(conn, born, advanced)
+    return [step.new for step in born + advanced]
+
+
+def _insert(conn: Connection, new: Sequence[Run]) -> bool:
+    """All of them, or none and False where one of them is there already.
+
+    No savepoint is needed: MySQL gets them as one statement, and in SQLite nobody can have come in between.
+    (Worse, a deadlock would take the savepoint away, and going back to it would hide the deadlock.)
+    """
+    try:
+        conn.execute(sa.insert(run), [asdict(one) for one in new])
+    except sa.exc.IntegrityError:
+        return False
+    return True
+
+
+def _update(conn: Connection, old: Run, new: Run) -> bool:
+    values = {"new_" + name: getattr(new, name) for name in _REPORTED}
+    return conn.execute(_ADVANCE, {"this_id": old.id, "old_state": old.state} | values).rowcount == 1
+
+
+def _save_outputs(conn: Connection, born: Sequence[_Step], advanced: Sequence[_Step]) -> None:
+    for stream in Stream:
+        replaced = (step.new.id for step in advanced if stream in step.outputs)
+        for ids in chunks(replaced):
+            which = sa.and_(run_output.c.stream == stream, run_output.c.run_id.in_(ids))
+            conn.execute(sa.delete(run_output).where(which))
+    for rows in _rows([*born, *advanced]):
+        conn.execute(sa.insert(run_output), rows)
+
+
+def _rows(steps: Iterable[_Step]) -> Iterator[list[dict[str, Any]]]:
+    """The outputs as rows, in batches of bounded size."""
+    rows: list[dict[str, Any]] = []
+    size = 0
+    for step in steps:
+        for stream, out in step.outputs.items():
+            rows.append({"run_id": step.new.id, "stream": stream, "size": out.size, "data": out.data})
+            size += len(out.data)
+            if size >= _BATCH_BYTES:
+                yield rows
+                rows, size = [], 0
+    if rows:
+        yield rows
+
+
+def _known(conn: Connection, run_ids: Iterable[str]) -> dict[str, Run]:
+    found = (_runs(conn, sa.select(run).where(run.c.id.in_(chunk))) for chunk in chunks(run_ids))
+    return {one.id: one for some in found for one in some}
+
+
+def _runs(conn: Connection, chosen: sa.Select[Any]) -> list[Run]:
+    return [Run(**row._asdict()) for row in conn.execute(chosen)]
+
+
+def _cut(reason: str | None) -> str | None:
+    return None if reason is None else reason[:REASON_LENGTH]

@@ -1,0 +1,166 @@
+"""The tables as they are now; `migrations` leads there from every earlier form.
+
+Text is compared byte by byte on every database. There are no foreign keys: their locks on the parent rows
+would make strangers wait for each other, and rows are never deleted while others name them.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeEngine
+
+from cronkeeper.common.model import Concurrency, JobStatus, JobType, RunState, StartedBy
+
+REASON_LENGTH = 1000
+"""Characters of a reason or a placement that are kept."""
+
+
+class Stream(StrEnum):
+    """What a run writes to."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+class Instant(sa.TypeDecorator[datetime]):
+    """An aware datetime, kept in UTC to the microsecond. A naive one is refused: who knows what it means?"""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[datetime]:
+        """MySQL cuts the fraction of a second off where it is not told."""
+        return dialect.type_descriptor(mysql.DATETIME(fsp=6) if dialect.name == "mysql" else sa.DateTime())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+def _choice(kind: type[StrEnum]) -> sa.Enum:
+    """The value of an enum, as text of up to 16 characters, so that a new member needs no migration."""
+    return sa.Enum(
+        kind, native_enum=False, length=16, values_callable=lambda members: [m.value for m in members]
+    )
+
+
+def _table(name: str, *columns: sa.schema.SchemaItem) -> sa.Table:
+    return sa.Table(
+        name,
+        metadata,
+        *columns,
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_bin",
+        sqlite_autoincrement=name in ("job", "audit"),  # else SQLite gives the id of a deleted row away again
+    )
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+Number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite counts up only what it calls INTEGER
+LongText = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql")
+Blob = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql")
+
+job = _table(
+    "job",
+    sa.Column("id", Number, primary_key=True),
+    sa.Column("type", _choice(JobType), nullable=False),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("command", LongText),
+    sa.Column("artifact_sha256", sa.String(64)),
+    sa.Column("artifact_filename", sa.String(255)),
+    sa.Column("artifact_size", Number),
+    sa.Column("schedule", sa.String(1000)),
+    sa.Column("at", Instant),
+    sa.Column("timezone", sa.String(64), nullable=False),
+    sa.Column("run_as", sa.String(64)),
+    sa.Column("concurrency", _choice(Concurrency), nullable=False),
+    sa.Column("effective_from", Instant, nullable=False),
+    sa.Column("rev", sa.Integer, nullable=False),
+    sa.Column("published_rev", sa.Integer, nullable=False),
+    # rev > published_rev, kept by every statement that changes one of them: an index can find it.
+    sa.Column("unpublished", sa.Boolean, nullable=False),
+    sa.Column("status", _choice(JobStatus), nullable=False),
+    # Of the newest run that decided the status.
+    sa.Column("status_moment", Instant),
+    sa.Column("assigned_node", sa.String(200)),
+    sa.Column("gen", sa.String(64)),
+    sa.Column("placement", sa.String(REASON_LENGTH)),
+    sa.Column("created_by", sa.String(200), nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("updated_at", Instant, nullable=False),
+    sa.Column("ended_at", Instant),
+    sa.Index(None, "unpublished", "id"),
+    sa.Index(None, "ended_at", "id"),
+)
+
+run = _table(
+    "run",
+    sa.Column("id", sa.String(96), primary_key=True),
+    sa.Column("job_id", Number, nullable=False),
+    sa.Column("copy", sa.Integer, nullable=False),
+    sa.Column("tick", Instant),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("state", _choice(RunState), nullable=False),
+    sa.Column("started_by", _choice(StartedBy), nullable=False),
+    sa.Column("node", sa.String(200)),
+    sa.Column("gen", sa.String(64)),
+    sa.Column("requested_by", sa.String(200)),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("claimed_at", Instant),
+    sa.Column("started_at", Instant),
+    sa.Column("ended_at", Instant),
+    sa.Column("exit_code", sa.Integer),
+    sa.Column("reason", sa.String(REASON_LENGTH)),
+    sa.Index(None, "job_id", "created_at", "id"),
+    sa.Index(None, "state", "node"),
+)
+
+run_output = _table(
+    "run_output",
+    sa.Column("run_id", sa.String(96), primary_key=True),
+    sa.Column("stream", _choice(Stream), primary_key=True),
+    sa.Column("size", Number, nullable=False),
+    sa.Column("data", Blob, nullable=False),
+)
+
+node = _table(
+    "node",
+    sa.Column("name", sa.String(200), primary_key=True),
+    sa.Column("public_key", sa.String(100), nullable=False),
+    sa.Column("added_at", Instant, nullable=False),
+    sa.Column("boot_id", sa.String(64)),
+)
+
+leader = _table(
+    "leader",
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),  # always 1
+    sa.Column("epoch", Number, nullable=False),
+    sa.Column("holder", sa.String(200)),
+    sa.Column("writes", Number, nullable=False),
+)
+
+audit = _table(
+    "audit",
+    sa.Column("id", Number, primary_key=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("actor", sa.String(200), nullable=False),
+    sa.Column("action", sa.String(64), nullable=False),
+    sa.Column("job_id", Number),
+    sa.Column("detail", LongText, nullable=False),
+)

@@ -1,0 +1,78 @@
+"""The store: transactions on the database, and the errors that a caller must reckon with."""
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from cronkeeper.common.errors import Unavailable
+
+from . import leader, migrations
+from .engine import WRITE_AT_ONCE, make_engine, url_for_people
+from .faults import Fault, fault_of, translated
+
+T = TypeVar("T")
+
+ATTEMPTS = 6
+"""How often a transaction is tried that loses against others."""
+PAUSE = 0.02
+"""Seconds: about how much longer each pause between two attempts is than the one before."""
+
+
+class Store:
+    """One database. Any number of threads may use it; connections are opened when they are needed."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = make_engine(url)
+        self.url_for_people = url_for_people(url)
+        """The URL without its password."""
+
+    def transaction(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one transaction and return what it returns, once that is committed durably.
+
+        Where `work` raises, nothing is done. It is run again where it lost against another transaction, so
+        it must have no effects but those on the connection.
+
+        Raises:
+            Unavailable: the database does not answer, or always prefers others. Where the answer to the
+                commit is what was lost, the work is done; so read back what matters.
+        """
+        with translated(self.url_for_people):
+            for attempt in range(1, ATTEMPTS):
+                try:
+                    return self._once(work, write_at_once=attempt > 1)
+                except DBAPIError as error:
+                    if fault_of(error) is not Fault.RETRY:
+                        raise
+                time.sleep(random.uniform(0.5, 1.5) * PAUSE * (attempt - 1))
+            return self._once(work, write_at_once=True)
+
+    def _once(self, work: Callable[[Connection], T], *, write_at_once: bool) -> T:
+        # In SQLite a transaction that reads first can't write any more once another one has: that is
+        # found out at its first write, and the second attempt takes the write lock before it reads.
+        with self._engine.connect().execution_options(**{WRITE_AT_ONCE: write_at_once}) as conn, conn.begin():
+            return work(conn)
+
+    def check(self) -> None:
+        """Raise `Unavailable` where the database does not answer, or was never upgraded to our tables."""
+        try:
+            # A table, since a Galera node outside the quorum still answers questions without one.
+            self.transaction(leader.read)
+        except DBAPIError as error:
+            raise Unavailable(f"{self.url_for_people} lacks cronkeeper's tables: {error.orig}") from error
+
+    def upgrade(self) -> None:
+        """Bring the tables to the form that this version of cronkeeper works with.
+
+        Raises:
+            Conflict: a newer version has already changed them.
+        """
+        with translated(self.url_for_people):
+            migrations.upgrade(self._engine)
+
+    def close(self) -> None:
+        """Close all connections that are not in use."""
+        self._engine.dispose()

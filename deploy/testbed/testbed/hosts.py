@@ -1,0 +1,248 @@
+"""Hosts made of namespaces: each with its own processes, crontabs, crond, syslog, users, /run and network."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from .host_init import USER_HOME
+from .network import Network, await_ready, end
+from .server import dying_with_us, program
+
+__all__ = ["USER", "USER_HOME", "Host", "Network"]
+
+INIT = Path(__file__).with_name("host_init.py")
+USER = "ckuser"
+"""An unprivileged user that only hosts know; its home is `USER_HOME` there."""
+USER_ID = 61000
+# What the user must reach to run cronkeeper, also where root keeps it for itself: Python and the checkout.
+VISIBLE = (Path(sys.base_prefix), Path(sys.prefix), Path(__file__).parents[3])
+# What a host's user adds to the machine's. The password is locked, which cron's PAM accepts; an account that has
+# expired it would not.
+ACCOUNTS = {
+    "passwd": f"{USER}:x:{USER_ID}:{USER_ID}:cronkeeper test-bed:{USER_HOME}:/bin/sh\n",
+    "group": f"{USER}:x:{USER_ID}:\n",
+    "shadow": f"{USER}:!:19000:0:99999:7:::\n",
+}
+ACCOUNT_MODES = {"passwd": 0o644, "group": 0o644, "shadow": 0o640}
+TIMEOUT = 10.0
+
+
+class Host:
+    """A host that boots with `start`; `home` is its disk: it outlives `kill`, and `stop` removes it.
+
+    Without a network it shares the machine's, loopback and all. It lives no longer than the thread that
+    started it.
+    """
+
+    def __init__(self, network: Network | None, name: str, ip: str, home: Path) -> None:
+        self.network = network
+        self.name = name
+        self.ip = ip
+        self.home = home
+        self._outer: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The host's first process, as the machine numbers it."""
+        if self._outer is None:
+            raise RuntimeError(f"host {self.name} is not running")
+        return child_of(self._outer.pid)
+
+    @property
+    def cron_d(self) -> Path:
+        """The host's /etc/cron.d, as seen from outside."""
+        return self.home / "cron.d"
+
+    @property
+    def user_home(self) -> Path:
+        """The home of `USER`, as seen from outside."""
+        return self.home / "user"
+
+    def crontab(self, user: str) -> Path:
+        """A user's crontab, as seen from outside."""
+        return self.home / "spool" / "crontabs" / user
+
+    def start(self) -> None:
+        """Boot; returns when cron runs."""
+        _make_disk(self.home)
+        with (self.home / "boot.log").open("ab") as log:
+            outer = subprocess.Popen(
+                self._boot(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        await_ready(outer, f"host {self.name} (see {self.home / 'boot.log'})")
+        self._outer = outer
+        if self.network is not None:
+            self.network.attach(self, self.pid)
+        self.start_cron()
+
+    def kill(self) -> None:
+        """Cut its power: every process is gone at once, and nobody hears a farewell from it."""
+        if self._outer is None:
+            return
+        if self.network is not None:
+            self.network.detach(self)
+        os.kill(self.pid, signal.SIGKILL)
+        self._outer.wait()
+        end(self._outer)
+        self._outer = None
+
+    def stop(self) -> None:
+        """Give the host up for good: its processes, its files."""
+        self.kill()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def cut(self) -> None:
+        """Pull its network cable."""
+        self._cabled().cut(self)
+
+    def heal(self) -> None:
+        """Plug it in again."""
+        self._cabled().heal(self)
+
+    def command(
+        self,
+        argv: Sequence[str | Path],
+        user: str = "root",
+        env: Mapping[str, str] | None = None,
+        cwd: str | Path = "/",
+    ) -> list[str]:
+        """What to run on the machine so that `argv` runs on the host.
+
+        It has a clean environment and `env`, and starts in `cwd`. It is a child of this command (see
+        `child_of`), and is killed when this ends.
+        """
+        spaces = ["--mount", "--uts", "--ipc", "--net", "--pid"]
+        enter = [program("nsenter"), "--target", str(self.pid), *spaces, "--"]
+        login = [program("chroot"), f"--userspec={user}", "/", *dying_with_us("--reset-env")]
+        variables = [f"{name}={value}" for name, value in (env or {}).items()]
+        return [*dying_with_us(), *enter, *login, "env", f"--chdir={cwd}", *variables, *map(str, argv)]
+
+    def exec(
+        self,
+        argv: Sequence[str | Path],
+        user: str = "root",
+        env: Mapping[str, str] | None = None,
+        cwd: str | Path = "/",
+        **popen: Any,
+    ) -> subprocess.Popen[bytes]:
+        """Start a command on the host; `popen` are more arguments of Popen. See `command`."""
+        return subprocess.Popen(self.command(argv, user, env, cwd), **popen)
+
+    def run(
+        self, argv: Sequence[str | Path], user: str = "root", *, check: bool = True, text: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command on the host to its end, with `text` as its input, and return what it said."""
+        return subprocess.run(
+            self.command(argv, user), check=check, capture_output=True, encoding="utf-8", input=text or ""
+        )
+
+    def start_cron(self) -> None:
+        """Start the host's crond, which logs every start and end of a job to `syslog` below the home."""
+        self.run([program("cron"), "-L", "15"])
+        _await(lambda: self._cron_pid() is not None, f"cron on {self.name} to start")
+
+    def stop_cron(self) -> None:
+        """End the host's crond in good order."""
+        self._end_cron("-TERM")
+
+    def kill_cron(self) -> None:
+        """kill -9 the host's crond."""
+        self._end_cron("-KILL")
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _boot(self) -> list[str]:
+        spaces = ["--mount", "--propagation", "private", "--uts", "--ipc", "--pid", "--mount-proc"]
+        network = [] if self.network is None else ["--net"]
+        init = [sys.executable, "-I", "-S", str(INIT), self.name, str(self.home), *map(str, VISIBLE)]
+        return [
+            *dying_with_us(),
+            program("unshare"),
+            *spaces,
+            *network,
+            "--fork",
+            "--kill-child=KILL",
+            "--",
+            *init,
+        ]
+
+    def _cabled(self) -> Network:
+        if self.network is None:
+            raise RuntimeError(f"host {self.name} is on the machine's own network, which is not ours to cut")
+        return self.network
+
+    def _cron_pid(self) -> int | None:
+        """The pid of the running crond, as the host numbers it."""
+        root = Path(f"/proc/{self.pid}/root")
+        try:
+            pid = int((root / "run/crond.pid").read_text())
+            name = (root / f"proc/{pid}/comm").read_text().strip()
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            return None
+        return pid if name == "cron" else None
+
+    def _end_cron(self, how: str) -> None:
+        pid = self._cron_pid()
+        if pid is not None:
+            self.run(["/bin/kill", how, str(pid)])
+            _await(lambda: self._cron_pid() is None, f"cron on {self.name} to end")
+
+
+def child_of(pid: int) -> int:
+    """The only child of a process: of a command that was started on a host, the command itself."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    _await(lambda: len(children.read_text().split()) == 1, f"process {pid} to have one child")
+    return int(children.read_text())
+
+
+def _make_disk(home: Path) -> None:
+    """What the host sees instead of the machine's own; what is there already, from before a reboot, stays."""
+    if (home / "etc").exists():
+        return
+    for name, mode in {
+        "cron.d": 0o755,
+        "dev": 0o755,
+        "spool": 0o755,
+        "spool/crontabs": 0o1730,
+        "user": 0o700,
+    }.items():
+        (home / name).mkdir(parents=True)
+        (home / name).chmod(mode)
+    shutil.chown(home / "spool/crontabs", "root", "crontab")
+    os.chown(home / "user", USER_ID, USER_ID)
+    (home / "etc").mkdir()
+    (home / "etc/crontab").touch(mode=0o644)
+    # Debian's cron takes no notice of a table that changes in the very second of what it has read.
+    for name in ("cron.d", "spool/crontabs", "etc/crontab"):
+        os.utime(home / name, (0, 0))
+    for name, line in ACCOUNTS.items():
+        file = home / "etc" / name
+        file.write_text((Path("/etc") / name).read_text() + line)
+        file.chmod(ACCOUNT_MODES[name])
+    shutil.chown(home / "etc/shadow", "root", "shadow")
+
+
+def _await(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"waited {TIMEOUT} s for {what}")
+        time.sleep(0.01)

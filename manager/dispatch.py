@@ -1,0 +1,118 @@
+"""Runs by hand on their way to the node that has the job: into its inbox, once."""
+
+import logging
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from cronkeeper.common.coordination import paths
+from cronkeeper.common.coordination.tree import BadVersion, Create, Delete, NodeExists, NoNode, Tree
+from cronkeeper.common.errors import NotFound
+from cronkeeper.common.model import Claim, HandRun, Report, Run, RunState, decode, encode
+from cronkeeper.common.store import jobs, leader, runs
+from cronkeeper.common.store.store import Store
+from cronkeeper.manager.board import Board
+from cronkeeper.manager.leadership import Deposed, Reign
+from cronkeeper.manager.publish import Placed
+
+log = logging.getLogger(__name__)
+
+
+def dispatch(tree: Tree, store: Store, reign: Reign, board: Board, run: Run, now: datetime) -> bool:
+    """Send one queued run to its job's node; False where it must wait for one.
+
+    A run that is already in the inbox or in the claim is not sent again. SQL is asked last: a run leaves the
+    claim only after SQL knows its end, so what neither lists and SQL calls queued was never claimed.
+
+    Raises: Unavailable, Conflict.
+    """
+    placed = board.placed.get((run.job_id, run.copy))
+    if placed is None or placed.node not in board.live:
+        return placed is None and _cancel_if_ended(store, reign, run, now)
+    on_its_way = _on_its_way(tree, placed, run.id)
+
+    def work(connection: Connection) -> bool:
+        leader.fence(connection, reign.epoch)
+        return runs.dispatched(connection, run.id, placed.node, str(placed.name.gen))
+
+    if store.transaction(work) and not on_its_way:
+        entry = HandRun(run_id=run.id, job_id=run.job_id, copy=run.copy)
+        try:
+            tree.commit([reign.fence(), Create(paths.inbox_entry(placed.node, run.id), encode(entry))])
+        except NodeExists:
+            pass
+        except BadVersion as error:
+            raise Deposed("the epoch in the tree is another leader's") from error
+    return True
+
+
+def call_back(tree: Tree, store: Store, reign: Reign, node: str) -> None:
+    """Take what a dead node has not claimed out of its inbox: it is queued again. Raises: Unavailable, Conflict."""
+    try:
+        names = tree.children(paths.inbox(node))
+    except NoNode:
+        return
+    taken = []
+    for name in names:
+        try:
+            tree.commit([reign.fence(), Delete(paths.inbox_entry(node, name), 0)])
+            taken.append(name)
+        except NoNode:
+            continue
+    if taken:
+        requeue(store, reign, taken)
+
+
+def requeue(store: Store, reign: Reign, run_ids: list[str]) -> None:
+    """Let those of the runs that are still queued be dispatched anew."""
+
+    def work(connection: Connection) -> None:
+        leader.fence(connection, reign.epoch)
+        runs.undispatch(connection, run_ids)
+
+    store.transaction(work)
+
+
+def requeue_stranded(store: Store, reign: Reign) -> None:
+    """Look again at every run that was sent and not claimed: it may never have reached its inbox."""
+
+    def work(connection: Connection) -> None:
+        leader.fence(connection, reign.epoch)
+        runs.undispatch_all(connection)
+
+    store.transaction(work)
+
+
+def _on_its_way(tree: Tree, placed: Placed, run_id: str) -> bool:
+    entry, claim = tree.get_many(
+        [paths.inbox_entry(placed.node, run_id), paths.claim(placed.node, placed.name)]
+    )
+    if entry is not None or claim is None:
+        return entry is not None
+    return any(run.run_id == run_id for run in decode(claim.data, Claim).unfinished)
+
+
+def _cancel_if_ended(store: Store, reign: Reign, run: Run, now: datetime) -> bool:
+    report = Report(
+        run_id=run.id,
+        job_id=run.job_id,
+        copy=run.copy,
+        tick=None,
+        attempt=run.attempt,
+        gen="",
+        node="",
+        started_by=run.started_by,
+        state=RunState.CANCELED,
+        ended_at=now,
+        reason="the job ended before the run began",
+    )
+
+    def work(connection: Connection) -> bool:
+        leader.fence(connection, reign.epoch)
+        try:
+            ended = jobs.get(connection, run.job_id).ended_at is not None
+        except NotFound:
+            ended = True
+        return ended and runs.record(connection, report, now) is not None
+
+    return store.transaction(work)

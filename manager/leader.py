@@ -1,0 +1,250 @@
+"""The leader's step: observe the fleet, decide who gets which job, publish that. One thread, no waiting."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from cronkeeper.common.clock import boottime
+from cronkeeper.common.coordination import paths
+from cronkeeper.common.coordination.lease import Lease
+from cronkeeper.common.coordination.tree import Delete, Op, Tree
+from cronkeeper.common.coordination.watch import ChildWatch
+from cronkeeper.common.errors import Conflict, NotFound, Unavailable
+from cronkeeper.common.model import ClaimName, Job, Run
+from cronkeeper.common.store import jobs, leader, runs
+from cronkeeper.common.store.jobs import Publication
+from cronkeeper.common.store.store import Store
+from cronkeeper.manager import dispatch, settle
+from cronkeeper.manager.board import Board, JobKey
+from cronkeeper.manager.leadership import Leadership, Reign
+from cronkeeper.manager.placement import place
+from cronkeeper.manager.publish import Move, Placed, carry_out
+
+log = logging.getLogger(__name__)
+
+SCAN_EVERY = 5.0
+"""Seconds between looks into SQL for what the tree did not tell of."""
+RETRY = 0.5
+NO_NODE = "no node is live"
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderRules:
+    """What a leader goes by, in seconds."""
+
+    run_lease: float
+    renew_every: float
+    first_grace: float
+    """How long a new leader gives a node that it has not seen yet, before it takes the node for dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What came in: jobs to look at, the changes that told of them (version by job), and queued runs."""
+
+    jobs: Sequence[Job]
+    changes: dict[int, int]
+    queued: Sequence[Run]
+
+
+class Leader:
+    """One manager: a candidate, and the leader while it holds the reign."""
+
+    def __init__(
+        self,
+        tree: Tree,
+        store: Store,
+        lease: Lease,
+        rules: LeaderRules,
+        *,
+        name: str,
+        notify: Callable[[], None],
+    ) -> None:
+        self._tree = tree
+        self._store = store
+        self._rules = rules
+        self._leadership = Leadership(tree, store, lease, name, notify=notify)
+        self._changes_watch = ChildWatch(tree, paths.CHANGES, notify)
+        self._live_watch = ChildWatch(tree, paths.LIVE, notify)
+        self._board: Board | None = None
+        self._stale = False
+        self._buried: set[str] = set()
+        self._next_scan = 0.0
+        self._unrecorded: list[Publication] = []
+        self._complaint: str | None = None
+
+    def step(self, now: datetime) -> float:
+        """One round. Returns after how many seconds the next one is wanted, if nothing wakes it before."""
+        clock = boottime()
+        try:
+            reign = self._leadership.hold()
+            if reign is None:
+                self._board, self._buried = None, set()
+                return self._rules.renew_every
+            board = self._look(reign, clock)
+            self._fail_over(reign, board, clock)
+            self._record(reign)
+            again = self._take_in(reign, board, now, clock)
+            self._settle(reign, board, now, clock)
+            self._complaint = None
+        except (Unavailable, Conflict, NotFound) as error:
+            if str(error) != self._complaint:
+                log.warning("the leader's round is put off: %s", error)
+            self._complaint = str(error)
+            self._stale = True
+            return RETRY
+        return 0.0 if again else self._rules.renew_every
+
+    def _look(self, reign: Reign, clock: float) -> Board:
+        """The picture: read anew when a reign begins and after every failure."""
+        if self._board is None or self._stale:
+            self._board = Board.read(self._tree, self._board)
+            dispatch.requeue_stranded(self._store, reign)
+            self._stale, self._next_scan = False, 0.0
+        if self._live_watch.fired:
+            self._live_watch.arm()
+        if self._board.see_live(self._tree, clock):
+            self._next_scan = 0.0
+        return self._board
+
+    def _fail_over(self, reign: Reign, board: Board, clock: float) -> None:
+        """Move the jobs of dead nodes, if there is a live one to take them."""
+        for node in sorted(board.absent_since) if board.live else ():
+            placed = {(each.name.job_id, each.name.copy): each for each in board.on(node)}
+            if not placed or (node not in board.seen and not self._waited_for(board, node, clock)):
+                continue
+            chosen = place(placed, board.live, board.nodes_of())
+            moves = [
+                Move(key, placed[key], self._place_at(reign, key, target))
+                for key, target in chosen.items()
+                if target is not None
+            ]
+            done = carry_out(self._tree, reign, moves, dead=node)
+            self._note(board, done)
+            log.warning("node %s is gone: %d of its %d jobs moved", node, len(done), len(placed))
+            dispatch.call_back(self._tree, self._store, reign, node)
+
+    def _waited_for(self, board: Board, node: str, clock: float) -> bool:
+        return clock - board.absent_since[node] >= self._rules.first_grace
+
+    def _place_at(self, reign: Reign, key: JobKey, node: str) -> Placed:
+        return Placed(node, ClaimName(*key, reign.generation()))
+
+    def _take_in(self, reign: Reign, board: Board, now: datetime, clock: float) -> bool:
+        """Publish what is new, and send queued runs on their way; True where there is more to do at once."""
+        pending = self._pending(clock)
+        if pending is None:
+            return False
+        moves = self._moves(reign, board, pending.jobs)
+        done = carry_out(self._tree, reign, moves)
+        self._note(board, done)
+        moved = {move.key for move in done}
+        for job in pending.jobs:
+            if (job.id, 1) not in board.placed and (job.id, 1) not in moved:
+                self._unrecorded.append(_nowhere(job))
+        self._record(reign)
+        for run in pending.queued:
+            dispatch.dispatch(self._tree, self._store, reign, board, run, now)
+        clean = self._drop_changes(reign, pending.changes)
+        if len(done) < len(moves) or not clean:
+            self._next_scan = 0.0
+            return True
+        return False
+
+    def _pending(self, clock: float) -> Pending | None:
+        """What the front desk told of, and now and then what SQL alone knows."""
+        scan = clock >= self._next_scan
+        if not self._changes_watch.fired and not scan:
+            return None
+        self._changes_watch.arm()
+        ids = [int(name) for name in self._tree.children(paths.CHANGES)]
+        nodes = self._tree.get_many([paths.change(job_id) for job_id in ids])
+        changes = {job_id: node.version for job_id, node in zip(ids, nodes, strict=True) if node is not None}
+
+        def work(connection: Connection) -> tuple[list[Job], list[Run]]:
+            found = {job.id: job for job in jobs.by_ids(connection, changes)}
+            if scan:
+                found |= {job.id: job for job in jobs.unpublished(connection)}
+            return list(found.values()), runs.queued(connection)
+
+        found, queued = self._store.transaction(work)
+        if scan:
+            self._next_scan = clock + SCAN_EVERY
+        return Pending(found, changes, queued)
+
+    def _moves(self, reign: Reign, board: Board, found: Sequence[Job]) -> list[Move]:
+        """What is to be published, withdrawn or published again."""
+        new = {(job.id, 1): job for job in found if job.ended_at is None and (job.id, 1) not in board.placed}
+        moves = [
+            Move(key, None, self._place_at(reign, key, node), new[key])
+            for key, node in place(new, board.live, board.nodes_of()).items()
+            if node is not None
+        ]
+        for job in found:
+            key = (job.id, 1)
+            here = board.placed.get(key)
+            if here is not None and job.ended_at is not None:
+                moves.append(Move(key, here, None, job))
+            elif here is not None and job.rev > job.published_rev and here.node in board.live:
+                moves.append(Move(key, here, self._place_at(reign, key, here.node), job))
+        return moves
+
+    def _note(self, board: Board, done: Sequence[Move]) -> None:
+        board.note(done)
+        self._unrecorded += [_publication(move) for move in done]
+
+    def _record(self, reign: Reign) -> None:
+        """Tell SQL where the jobs are; what it could not be told is kept for the next round."""
+        if not self._unrecorded:
+            return
+
+        def work(connection: Connection) -> None:
+            leader.fence(connection, reign.epoch)
+            jobs.publish(connection, self._unrecorded)
+
+        self._store.transaction(work)
+        self._unrecorded = []
+
+    def _drop_changes(self, reign: Reign, changes: dict[int, int]) -> bool:
+        """Delete what was looked at, as it was then; False where some of it has been set again meanwhile."""
+        batches: list[list[Op]] = [
+            [reign.fence(), Delete(paths.change(job_id), version)] for job_id, version in changes.items()
+        ]
+        return all(error is None for error in self._tree.commit_many(batches))
+
+    def _settle(self, reign: Reign, board: Board, now: datetime, clock: float) -> None:
+        if board.abroad:
+            settle.settle(
+                self._tree, self._store, reign, board, settle.When(now, clock, self._rules.run_lease)
+            )
+        for node, since in board.absent_since.items():
+            if clock - since >= self._rules.run_lease and node not in self._buried:
+                settle.settle_removed(self._store, reign, node, now, self._rules.run_lease)
+                self._buried.add(node)
+        self._buried &= board.absent_since.keys()
+
+
+def _publication(move: Move) -> Publication:
+    target = move.target
+    return Publication(
+        job_id=move.key[0],
+        rev=move.job.rev if move.job is not None else 0,
+        node=target.node if target is not None else None,
+        gen=str(target.name.gen) if target is not None else None,
+        placement=None,
+    )
+
+
+def _nowhere(job: Job) -> Publication:
+    """The job is on no node: because it has ended, or because there is none to take it, and then it waits."""
+    ended = job.ended_at is not None
+    return Publication(
+        job_id=job.id,
+        rev=job.rev if ended else 0,
+        node=None,
+        gen=None,
+        placement=None if ended else NO_NODE,
+    )

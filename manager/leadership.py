@@ -1,0 +1,108 @@
+"""Who leads: an ephemeral node elects, the epoch fences, and the lease says when to stop by oneself."""
+
+import itertools
+import logging
+from collections.abc import Callable
+
+from sqlalchemy import Connection
+
+from cronkeeper.common.coordination import paths
+from cronkeeper.common.coordination.lease import Lease
+from cronkeeper.common.coordination.tree import Check, Create, NodeExists, NoNode, SetData, Tree
+from cronkeeper.common.coordination.watch import ChildWatch
+from cronkeeper.common.errors import Conflict
+from cronkeeper.common.model import Generation
+from cronkeeper.common.store import leader
+from cronkeeper.common.store.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Deposed(Conflict):
+    """Another one leads now."""
+
+
+class Reign:
+    """One time of leading: its epoch, the fence for every write, and generations that nobody else gives."""
+
+    def __init__(self, epoch: int, version: int, session: int) -> None:
+        self.epoch = epoch
+        self.session = session
+        self._version = version
+        self._counter = itertools.count(1)
+
+    def fence(self) -> Check:
+        """The first operation of every batch of this leader."""
+        return Check(paths.EPOCH, self._version)
+
+    def generation(self) -> Generation:
+        """A new one."""
+        return Generation(self.epoch, next(self._counter))
+
+
+class Leadership:
+    """One candidate."""
+
+    def __init__(
+        self, tree: Tree, store: Store, lease: Lease, name: str, *, notify: Callable[[], None]
+    ) -> None:
+        self._tree = tree
+        self._store = store
+        self._lease = lease
+        self._name = name
+        self._watch = ChildWatch(tree, paths.LEADERS, notify)
+        self.reign: Reign | None = None
+
+    def hold(self) -> Reign | None:
+        """The reign, if this one leads: asked of the tree now, and good while the lease lasts.
+
+        Raises: Unavailable.
+        """
+        self._lease.renew(self._tree)
+        session = self._tree.session().id
+        if self.reign is not None and self._holder() == session == self.reign.session:
+            return self.reign
+        if self.reign is not None:
+            log.warning("epoch %d is over: the session that led has ended", self.reign.epoch)
+            self.reign = None
+        if not self._win(session):
+            return None
+        self.reign = self._begin(session)
+        log.info("%s leads, epoch %d", self._name, self.reign.epoch)
+        return self.reign
+
+    def step_down(self) -> None:
+        """Let another one lead at once. Raises: Unavailable."""
+        self.reign = None
+
+    def _holder(self) -> int | None:
+        try:
+            return self._tree.get(paths.LEADER).owner
+        except NoNode:
+            return None
+
+    def _win(self, session: int) -> bool:
+        for folder in paths.skeleton():
+            self._tree.ensure(folder)
+        self._watch.arm()
+        try:
+            self._tree.commit([Create(paths.LEADER, self._name.encode(), ephemeral=True)])
+        except NodeExists:
+            return self._holder() == session
+        return True
+
+    def _begin(self, session: int) -> Reign:
+        """A new epoch, above any that SQL or the tree has seen; SQL agrees first."""
+        self._tree.ensure(paths.EPOCH)
+        known = self._tree.get(paths.EPOCH)
+        in_tree = int(known.data) if known.data else 0
+
+        def take(connection: Connection) -> int:
+            in_sql = leader.read(connection)
+            epoch = max(in_sql, in_tree) + 1
+            leader.take(connection, in_sql, epoch, self._name)
+            return epoch
+
+        epoch = self._store.transaction(take)
+        self._tree.commit([SetData(paths.EPOCH, str(epoch).encode(), known.version)])
+        return Reign(epoch, known.version + 1, session)

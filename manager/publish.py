@@ -1,0 +1,154 @@
+"""The leader's writes to the tree: every batch checks the epoch, and one that fails is tried job by job."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cronkeeper.common.coordination import paths
+from cronkeeper.common.coordination.tree import (
+    MAX_BATCH_BYTES,
+    BadVersion,
+    Check,
+    Create,
+    Delete,
+    Node,
+    Op,
+    Tree,
+    batches,
+)
+from cronkeeper.common.errors import Conflict, NotFound, Unavailable
+from cronkeeper.common.model import Claim, ClaimName, Job, Spec, encode
+from cronkeeper.manager.leadership import Deposed, Reign
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a claim lies."""
+
+    node: str
+    name: ClaimName
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A job's claim from one place to another: published where `source` is None, withdrawn where `target` is.
+
+    With a `job` the spec is made anew; without one the published spec is taken along as it is.
+    """
+
+    key: tuple[int, int]
+    source: Placed | None
+    target: Placed | None
+    job: Job | None = None
+
+
+def spec_of(job: Job, copy: int) -> Spec:
+    """What is published of a job."""
+    return Spec(
+        job_id=job.id,
+        copy=copy,
+        rev=job.rev,
+        name=job.name,
+        type=job.type,
+        command=job.command,
+        artifact=job.artifact,
+        schedule=job.schedule,
+        at=job.at,
+        timezone=job.timezone,
+        run_as=job.run_as,
+        concurrency=job.concurrency,
+        effective_from=job.effective_from,
+    )
+
+
+def carry_out(tree: Tree, reign: Reign, moves: Sequence[Move], *, dead: str | None = None) -> list[Move]:
+    """Carry out what still can be, and return that; the rest was overtaken and is to be looked at again.
+
+    Args:
+        dead: the node that all sources lie on, when it was gone: then nothing is moved should it be back.
+
+    Raises:
+        Deposed: the epoch is another one now.
+        Unavailable: some of the moves may have been carried out.
+    """
+    groups = [
+        (move, ops) for move, ops in zip(moves, _operations(tree, moves), strict=True) if ops is not None
+    ]
+    head: list[Op] = [reign.fence()]
+    if dead is not None:
+        head += [Create(paths.live(dead), b"", ephemeral=True), Delete(paths.live(dead), 0)]
+    done: list[Move] = []
+    todo = list(groups)
+    for batch in batches((ops for _, ops in groups), MAX_BATCH_BYTES - 1024):
+        members, todo = _split(todo, len(batch))
+        done += _commit(tree, head, members)
+    return done
+
+
+def _split(
+    groups: list[tuple[Move, list[Op]]], operations: int
+) -> tuple[list[tuple[Move, list[Op]]], list[tuple[Move, list[Op]]]]:
+    """The first groups that make up so many operations, and the others."""
+    count = 0
+    while operations > 0:
+        operations -= len(groups[count][1])
+        count += 1
+    return groups[:count], groups[count:]
+
+
+def _commit(tree: Tree, head: list[Op], members: list[tuple[Move, list[Op]]]) -> list[Move]:
+    together = [*head, *(op for _, ops in members for op in ops)]
+    try:
+        tree.commit(together)
+        return [move for move, _ in members]
+    except (Conflict, NotFound):
+        pass
+    results = tree.commit_many([[*head, *ops] for _, ops in members])
+    done = []
+    for (move, _), error in zip(members, results, strict=True):
+        if error is None:
+            done.append(move)
+        elif isinstance(error, Unavailable):
+            raise error
+    if not done:
+        _check_epoch(tree, head[0])
+    return done
+
+
+def _check_epoch(tree: Tree, fence: Op) -> None:
+    assert isinstance(fence, Check)
+    try:
+        tree.commit([fence])
+    except BadVersion as error:
+        raise Deposed("the epoch in the tree is another leader's") from error
+
+
+def _operations(tree: Tree, moves: Sequence[Move]) -> list[list[Op] | None]:
+    """What each move takes, given the claims as they are now; None where the source is gone."""
+    sources = [move.source for move in moves if move.source is not None]
+    claims = tree.get_many([paths.claim(source.node, source.name) for source in sources])
+    specs = tree.get_many([paths.spec(source.node, source.name) for source in sources])
+    found = dict(zip(sources, zip(claims, specs, strict=True), strict=True))
+    return [_of(move, found[move.source] if move.source is not None else None) for move in moves]
+
+
+def _of(move: Move, found: tuple[Node | None, Node | None] | None) -> list[Op] | None:
+    claim, spec = found if found is not None else (None, None)
+    ops: list[Op] = []
+    if move.source is not None:
+        if claim is None or spec is None:
+            return None
+        ops.append(Delete(paths.claim(move.source.node, move.source.name), claim.version))
+        ops.append(Delete(paths.spec(move.source.node, move.source.name), spec.version))
+    if move.target is not None:
+        data = claim.data if claim is not None else encode(Claim())
+        if move.job is not None:
+            published = encode(spec_of(move.job, move.target.name.copy))
+        else:
+            assert spec is not None
+            published = spec.data
+        ops.append(Create(paths.spec(move.target.node, move.target.name), published))
+        ops.append(Create(paths.claim(move.target.node, move.target.name), data))
+    return ops

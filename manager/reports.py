@@ -1,0 +1,62 @@
+"""The front desk for nodes' reports: late, repeated and in any order, they are taken in."""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from cronkeeper.common.errors import NotFound, Unauthorized
+from cronkeeper.common.model import Job, JobStatus, Report, Run, RunState
+from cronkeeper.common.schedule import ONCE
+from cronkeeper.common.signing import verify
+from cronkeeper.common.store import jobs, nodes, runs
+from cronkeeper.manager.desk import Desk, tell_leader
+
+log = logging.getLogger(__name__)
+
+
+def identify(desk: Desk, node: str, body: bytes, signature: str) -> None:
+    """Raise `Unauthorized` unless a node of that name was added, and its key signed the body."""
+    try:
+        known = desk.store.transaction(lambda connection: nodes.get(connection, node))
+    except NotFound as error:
+        raise Unauthorized(f"node {node!r} is not known here: add it with `cronkeeper node add`") from error
+    if not verify(known.public_key, node, body, signature):
+        raise Unauthorized(f"the report is not signed with the key that node {node!r} was added with")
+
+
+def accept(desk: Desk, reports: Sequence[Report], now: datetime) -> list[str]:
+    """Record the reports and return the ids of the runs that the node need not report again.
+
+    A report of a job that is not known is let go: nothing would ever become of it.
+    """
+
+    def work(connection: Connection) -> list[Job]:
+        known = {job.id: job for job in jobs.by_ids(connection, {report.job_id for report in reports})}
+        ours = [report for report in reports if report.job_id in known]
+        if len(ours) < len(reports):
+            log.warning("%d reports of unknown jobs are let go", len(reports) - len(ours))
+        return [
+            done
+            for run in runs.record_many(connection, ours, now)
+            if run.state.final and (done := note_end(connection, known[run.job_id], run, now)) is not None
+        ]
+
+    for job in desk.store.transaction(work):
+        tell_leader(desk.tree, job.id, job.rev)
+    return [report.run_id for report in reports]
+
+
+def note_end(connection: Connection, job: Job, run: Run, now: datetime) -> Job | None:
+    """Returns the job where it has ended with this run, which is news to the leader."""
+    jobs.note_outcome(connection, job.id, run.state, _moment(run))
+    if job.schedule != ONCE or run.tick is None or run.state is RunState.SKIPPED:
+        return None
+    status = JobStatus.ERROR if run.state.bad else JobStatus.FINISHED
+    return jobs.get(connection, job.id) if jobs.finish(connection, job.id, now, status) else None
+
+
+def _moment(run: Run) -> datetime:
+    """What orders the runs of a job: a late report of an old tick does not hide a newer end."""
+    return run.tick if run.tick is not None else run.created_at

@@ -1,0 +1,98 @@
+"""Values of the model that tests start from, and threads that do the same thing at the same moment."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cronkeeper.common.model import (
+    Concurrency,
+    JobType,
+    NewJob,
+    Output,
+    Report,
+    Run,
+    RunState,
+    StartedBy,
+    hand_run_id,
+    tick_run_id,
+)
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, UTC)
+TICK = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def new_job(**changes: Any) -> NewJob:
+    """A job for every minute."""
+    fields: dict[str, Any] = {
+        "type": JobType.COMMAND,
+        "name": "nightly backup",
+        "command": "/usr/bin/backup --all",
+        "artifact": None,
+        "schedule": "* * * * *",
+        "at": None,
+        "timezone": "Europe/Berlin",
+        "run_as": None,
+        "concurrency": Concurrency.FORBID,
+    }
+    return NewJob(**fields | changes)
+
+
+def report(state: RunState, **changes: Any) -> Report:
+    """What a node says in this state of the first run of job 1: all it knows by then."""
+    known: dict[str, Any] = {"claimed_at": NOW}
+    if state is not RunState.CLAIMED:
+        known["started_at"] = NOW + timedelta(seconds=1)
+    if state.final:
+        known["ended_at"] = NOW + timedelta(seconds=2)
+    if state is RunState.SUCCEEDED:
+        known |= {"exit_code": 0, "stdout": Output(size=3, data=b"out"), "stderr": Output(size=0, data=b"")}
+    fields: dict[str, Any] = {
+        "job_id": 1,
+        "copy": 0,
+        "tick": TICK,
+        "attempt": 1,
+        "gen": "1-1",
+        "node": "alpha",
+        "started_by": StartedBy.CRON,
+        "state": state,
+    }
+    fields |= known | changes
+    fields.setdefault("run_id", tick_run_id(fields["job_id"], fields["copy"], TICK, fields["attempt"]))
+    return Report(**fields)
+
+
+def hand_run(request: str = "r1", **changes: Any) -> Run:
+    """A run of job 1 that somebody asked for by hand, and nobody has begun."""
+    fields: dict[str, Any] = {
+        "job_id": 1,
+        "copy": 0,
+        "tick": None,
+        "attempt": 1,
+        "state": RunState.QUEUED,
+        "started_by": StartedBy.HAND,
+        "node": None,
+        "gen": None,
+        "requested_by": "ann",
+        "created_at": NOW,
+        "claimed_at": None,
+        "started_at": None,
+        "ended_at": None,
+        "exit_code": None,
+        "reason": None,
+    }
+    fields |= changes
+    return Run(id=hand_run_id(fields["job_id"], fields["copy"], request), **fields)
+
+
+def at_once(works: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Begin all of them at the same moment, each in a thread of its own; what they return, in order."""
+    start = threading.Barrier(len(works))
+
+    def begin(work: Callable[[], Any]) -> Any:
+        start.wait(10)
+        return work()
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        return [future.result() for future in [pool.submit(begin, work) for work in works]]

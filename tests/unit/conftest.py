@@ -1,0 +1,52 @@
+"""A front desk for each test that asks for one."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.office import Office
+
+from cronkeeper.common.store.store import Store
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of SQLite with our tables, to be copied."""
+    path = tmp_path_factory.mktemp("database") / "cronkeeper.db"
+    store = Store(f"sqlite:///{path}")
+    store.upgrade()
+    store.close()
+    return path
+
+
+@pytest.fixture
+def make_office(tmp_path: Path, empty_database: Path) -> Iterator[Callable[..., Office]]:
+    """Makes a front desk, with as many places for waiting requests as are asked for."""
+    made: list[Office] = []
+
+    def make(max_waiters: int = 2) -> Office:
+        folder = tmp_path / f"office-{len(made)}"
+        folder.mkdir()
+        shutil.copy(empty_database, folder)
+        made.append(Office(folder, max_waiters))
+        return made[-1]
+
+    yield make
+    for office in made:
+        office.close()
+
+
+@pytest.fixture
+def office(make_office: Callable[..., Office]) -> Office:
+    return make_office()
+
+
+@pytest.fixture(scope="session")
+def empty_office(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Office]:
+    """One for all tests that leave nothing behind."""
+    folder = tmp_path_factory.mktemp("office")
+    shutil.copy(empty_database, folder)
+    office = Office(folder)
+    yield office
+    office.close()

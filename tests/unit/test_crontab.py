@@ -1,0 +1,113 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cronkeeper.common.errors import Invalid
+from cronkeeper.common.model import Concurrency, JobType, Spec
+from cronkeeper.worker import crontab
+
+NOW = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
+SPOOL = Path("/var/lib/cronkeeper/spool")
+
+
+def spec(
+    command: str = "/usr/bin/backup --all", name: str = "nightly-backup", schedule: str | None = "*/5 * * * *"
+) -> Spec:
+    return Spec(
+        job_id=42,
+        copy=1,
+        rev=1,
+        name=name,
+        type=JobType.COMMAND,
+        command=command,
+        artifact=None,
+        schedule=schedule,
+        at=None,
+        timezone="UTC",
+        run_as=None,
+        concurrency=Concurrency.FORBID,
+        effective_from=NOW,
+    )
+
+
+def rendered(a_spec: Spec, spool: Path = SPOOL, user: str | None = None) -> bytes:
+    entry = crontab.line(a_spec, spool=spool, user=user, zone=UTC, now=NOW)
+    assert entry is not None
+    return entry
+
+
+def test_a_line_says_what_runs_and_does_nothing_once_we_are_gone() -> None:
+    assert rendered(spec()) == (
+        b"*/5 * * * * [ -d /var/lib/cronkeeper/spool ] && : > /var/lib/cronkeeper/spool/42"
+        b" # cronkeeper 42 nightly-backup: /usr/bin/backup --all"
+    )
+
+
+def test_a_system_crontab_names_the_user() -> None:
+    assert rendered(spec(), user="root").startswith(b"*/5 * * * * root [ -d ")
+
+
+def test_a_job_without_a_schedule_has_no_line() -> None:
+    assert crontab.line(spec(schedule=None), spool=SPOOL, user=None, zone=UTC, now=NOW) is None
+
+
+def test_percent_signs_are_escaped_in_the_path_and_in_the_comment() -> None:
+    entry = rendered(spec("date +%F"), spool=Path("/home/a%b c"))
+    assert entry.replace(rb"\%", b"").count(b"%") == 0
+    assert b"'/home/a\\%b c'/42" in entry
+
+
+def test_a_name_with_line_ends_can_not_start_a_line() -> None:
+    assert b"\n" not in rendered(spec("a\n* * * * * rm -rf /", name="x\r\ny"))
+
+
+@given(st.text(), st.text(alphabet=st.characters(blacklist_categories=("Cs",)), max_size=2_000))
+def test_whatever_the_name_and_command_cron_takes_the_line(name: str, command: str) -> None:
+    for system in (False, True):
+        entry = rendered(spec(command, name), user="root" if system else None)
+        assert len(entry) <= crontab.MAX_LINE_BYTES
+        crontab.check(entry, system=system)
+
+
+def test_a_line_that_cron_would_refuse_is_caught() -> None:
+    for bad in (b"61 * * * * true", b"* * * * true", b"", b"# x", b"* * * * * a\n* * * * * b"):
+        with pytest.raises((Invalid, ValueError)):
+            crontab.check(bad, system=False)
+
+
+LINES = st.lists(
+    st.binary(max_size=30).filter(lambda b: b"\n" not in b and b"\r" not in b and b"cronkeeper" not in b),
+    max_size=4,
+)
+
+
+@given(st.binary(max_size=200), LINES, LINES)
+def test_every_foreign_byte_stays_where_it_was(text: bytes, first: list[bytes], second: list[bytes]) -> None:
+    foreign = text + b"\n" if text else b""
+    once = crontab.splice(foreign, "a1", first)
+    assert once == foreign + crontab.block("a1", first)
+    assert crontab.splice(once, "a1", second) == foreign + crontab.block("a1", second)
+    assert crontab.splice(once, "a1", []) == foreign
+
+
+def test_a_last_line_without_its_end_gets_one_since_cron_would_drop_the_whole_table() -> None:
+    assert crontab.splice(b"# mine", "a1", [b"one"]) == b"# mine\n" + crontab.block("a1", [b"one"])
+
+
+def test_lines_below_and_above_our_block_stay() -> None:
+    table = crontab.splice(b"MAILTO=\n", "a1", [b"x"]) + b"\tcaf\xe9 %\n"
+    assert crontab.splice(table, "a1", []) == b"MAILTO=\n\tcaf\xe9 %\n"
+
+
+def test_two_installs_do_not_meet() -> None:
+    both = crontab.splice(crontab.splice(b"", "a1", [b"one"]), "b2", [b"two"])
+    assert crontab.splice(both, "a1", []) == crontab.splice(b"", "b2", [b"two"])
+
+
+def test_a_block_without_its_end_is_not_guessed_at() -> None:
+    table = crontab.splice(b"", "a1", [b"one"]).replace(b"# cronkeeper a1 end\n", b"")
+    with pytest.raises(crontab.Damaged, match="put that line back"):
+        crontab.splice(table, "a1", [b"two"])

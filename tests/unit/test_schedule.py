@@ -1,0 +1,143 @@
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cronkeeper.common import schedule
+from cronkeeper.common.errors import Invalid
+from cronkeeper.common.model import SkipReason
+from cronkeeper.common.schedule import Lateness, due_ticks
+
+LATENESS = Lateness()
+BORN = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Job:
+    schedule: str | None = "* * * * *"
+    at: datetime | None = None
+    timezone: str = "UTC"
+    effective_from: datetime = BORN
+
+
+def minute(number: int) -> datetime:
+    return datetime(2026, 3, 1, 12, number, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("* * * *", "4 fields"),
+        ("61 * * * *", "minute"),
+        ("*/0 * * * *", "minute"),
+        ("5-1 * * * *", "minute"),
+        ("30 2 30 2 *", "day-of-month"),
+        ("@reboot", "@reboot is not supported"),
+        ("0 0 L * *", "L, W and #"),
+        ("0 0 * * 1#2", "does not know"),
+        ("0 0 15W * *", "L, W and #"),
+        ("0 0 * * 5L", "L, W and #"),
+        ("", "0 fields"),
+        ("* * * * * *", "6 fields"),
+        ("@every 10s", "@every is not supported"),
+    ],
+)
+def test_a_schedule_that_cron_does_not_read_as_we_do_is_refused_with_the_reason(text: str, why: str) -> None:
+    with pytest.raises(Invalid, match=why):
+        schedule.parse(text, UTC, BORN)
+
+
+@pytest.mark.parametrize(
+    "text", ["*/5 * * * *", "0 0 1 JAN-mar *", "0 0 * * 5-7", "@hourly", "@once", "0 9 * JUL WED"]
+)
+def test_a_schedule_that_both_read_alike_is_kept_as_it_is(text: str) -> None:
+    assert schedule.parse(f"  {text} ", UTC, BORN) == text
+
+
+def test_nothing_is_due_before_the_job_was_made() -> None:
+    assert due_ticks(Job(), None, minute(0) + timedelta(seconds=59), LATENESS).ticks == ()
+    assert due_ticks(Job(), None, minute(1), LATENESS).ticks == (minute(1),)
+
+
+def test_a_tick_that_was_dealt_with_is_never_due_again() -> None:
+    assert due_ticks(Job(), minute(1), minute(1) + timedelta(seconds=59), LATENESS).ticks == ()
+
+
+def test_a_job_without_a_schedule_is_never_due() -> None:
+    assert due_ticks(Job(schedule=None), None, minute(9), LATENESS).ticks == ()
+
+
+def test_after_a_gap_the_latest_tick_runs_and_the_others_are_named() -> None:
+    due = due_ticks(Job(), minute(1), minute(9) + timedelta(seconds=45), LATENESS)
+    assert due.ticks == (minute(9),)
+    assert [(s.first, s.last, s.reason) for s in due.skips] == [(minute(2), minute(8), SkipReason.COALESCED)]
+
+
+def test_what_is_older_than_max_lateness_never_runs() -> None:
+    now = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
+    due = due_ticks(Job(schedule="0 0 * * *"), None, now, LATENESS)
+    assert due.ticks == ()
+    assert [(s.first.day, s.last.day, s.reason) for s in due.skips] == [(2, 4, SkipReason.TOO_LATE)]
+
+
+def test_a_one_shot_is_due_once_and_never_too_late() -> None:
+    job = Job(schedule="@once", at=minute(5))
+    assert due_ticks(job, None, minute(4), LATENESS).ticks == ()
+    assert due_ticks(job, None, minute(5) + timedelta(days=400), LATENESS).ticks == (minute(5),)
+    assert due_ticks(job, minute(5), minute(50), LATENESS).ticks == ()
+
+
+def test_a_one_shot_without_an_instant_is_due_when_it_was_made() -> None:
+    assert due_ticks(Job(schedule="@once"), None, BORN, LATENESS).ticks == (BORN,)
+
+
+def test_ticks_are_those_of_the_jobs_own_zone() -> None:
+    job = Job(schedule="0 9 * * *", timezone="Europe/Berlin", effective_from=BORN - timedelta(days=1))
+    due = due_ticks(job, None, datetime(2026, 3, 1, 8, 0, 1, tzinfo=UTC), LATENESS)
+    assert due.ticks == (datetime(2026, 3, 1, 8, 0, tzinfo=UTC),)
+
+
+def test_cron_gets_the_minute_of_a_one_shot_in_the_nodes_zone_rounded_up() -> None:
+    job = Job(schedule="@once", at=minute(5) + timedelta(seconds=1))
+    assert schedule.cron_fields(job, ZoneInfo("Europe/Berlin"), BORN) == "6 13 1 3 *"
+    assert schedule.cron_fields(job, UTC, minute(6)) is None
+
+
+SCHEDULES = st.sampled_from(
+    ["* * * * *", "*/7 * * * *", "@hourly", "5,35 3-5 * * *", "0 0 * * 1-5", "30 2 * * *"]
+)
+ZONES = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
+
+
+@given(
+    SCHEDULES,
+    ZONES,
+    st.lists(st.integers(1, 5_000), min_size=1, max_size=12),
+    st.datetimes(datetime(2026, 3, 1), datetime(2026, 11, 30)),  # noqa: DTZ001 (hypothesis wants naive bounds)
+)
+def test_asked_again_and_again_every_tick_is_dealt_with_exactly_once(
+    text: str, zone: str, pauses: list[int], begin: datetime
+) -> None:
+    born = begin.replace(tzinfo=UTC)
+    job = Job(schedule=text, timezone=zone, effective_from=born)
+    now, watermark = born, None
+    ran: list[datetime] = []
+    ranges = []
+    for pause in pauses:
+        now += timedelta(seconds=pause)
+        due = due_ticks(job, watermark, now, LATENESS)
+        assert all(now - LATENESS.max_lateness <= tick <= now for tick in due.ticks)
+        ran += due.ticks
+        ranges += due.skips
+        dealt_with = [*due.ticks, *(skip.last for skip in due.skips)]
+        watermark = max([*dealt_with, *([watermark] if watermark else [])], default=None)
+    expected = []
+    tick = schedule.next_tick(job, born - timedelta(microseconds=1))
+    while tick is not None and tick <= now:
+        expected.append(tick)
+        tick = schedule.next_tick(job, tick)
+    skipped = [t for t in expected if any(s.first <= t <= s.last for s in ranges)]
+    assert sorted(ran + skipped) == expected

@@ -1,0 +1,119 @@
+"""Puts a worker together from its settings."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from cronkeeper.common.artifacts.cache import Cache
+from cronkeeper.common.artifacts.store import ArtifactStore
+from cronkeeper.common.clock import boot_id
+from cronkeeper.common.config import Fleet
+from cronkeeper.common.coordination.lease import Lease
+from cronkeeper.common.coordination.tree import Tree
+from cronkeeper.common.model import LiveNode
+from cronkeeper.common.schedule import Lateness
+from cronkeeper.common.waker import Waker
+from cronkeeper.worker.claims import Me
+from cronkeeper.worker.crond import Crond
+from cronkeeper.worker.crontab_file import Crontab, crond_pid
+from cronkeeper.worker.journal import Journal
+from cronkeeper.worker.presence import Presence
+from cronkeeper.worker.process import Account, CannotStart, Processes
+from cronkeeper.worker.reporter import Reporter, Send
+from cronkeeper.worker.table import Table
+from cronkeeper.worker.ticks import Spool
+from cronkeeper.worker.worker import Parts, Rules, Worker
+
+ANYONE = "*"
+RENEWALS = 6
+"""How often the lease is renewed in a session timeout."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What one worker needs to know. `crontab` is None where the clock leads."""
+
+    node: str
+    home: Path
+    install: str
+    """Marks our block in the crontab."""
+    crontab: Crontab | None
+    zone: ZoneInfo
+    """The node's own: cron goes by it."""
+    allow_run_as: tuple[str, ...]
+    fleet: Fleet
+    version: str
+    lease_ends: bool
+    """False for the embedded tree, which no link leads to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A worker, and what its loop waits on and has to stop."""
+
+    worker: Worker
+    waker: Waker
+    reporter: Reporter
+
+
+def assemble(settings: Settings, tree: Tree, artifacts: ArtifactStore, send: Send) -> Assembled:
+    """Make the worker; its folders are made where they are missing."""
+    home, fleet = settings.home, settings.fleet
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    spool = Spool(home / "spool")
+    processes = Processes(home / "lease")
+    crond = Crond()
+    waker = Waker([spool, processes, crond])
+    reporter = Reporter(send, waker.set)
+    files = Cache(home / "artifacts", artifacts)
+    files.notify = waker.set
+    boot = boot_id()
+    worker = Worker(
+        Parts(
+            tree=tree,
+            lease=Lease(fleet.session_timeout if settings.lease_ends else None),
+            lease_file=home / "lease",
+            presence=Presence(tree, _live(settings, boot)),
+            spool=spool,
+            table=Table(settings.crontab, settings.install, spool.folder, settings.zone, crond),
+            journal=Journal(
+                home / "runs", processes, files, Allowed(fleet.run_as, settings.allow_run_as), boot
+            ),
+            reporter=reporter,
+            waker=waker,
+        ),
+        Rules(
+            me=Me(settings.node, boot),
+            lateness=Lateness(on_time=timedelta(seconds=fleet.on_time)),
+            clock_grace=timedelta(seconds=fleet.clock_grace),
+            renew_every=fleet.session_timeout / RENEWALS if settings.lease_ends else float("inf"),
+        ),
+    )
+    return Assembled(worker, waker, reporter)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The node's own word on which users jobs may run as."""
+
+    default: str
+    others: tuple[str, ...]
+
+    def __call__(self, run_as: str | None) -> Account:
+        """Raises: CannotStart."""
+        name = self.default if run_as is None else run_as
+        if name != self.default and name not in self.others and ANYONE not in self.others:
+            raise CannotStart(f"this node runs no jobs as {name!r}: add it to worker.allow_run_as there")
+        return Account.named(name)
+
+
+def _live(settings: Settings, boot: str) -> LiveNode:
+    return LiveNode(
+        name=settings.node,
+        incarnation=uuid.uuid4().hex[:8],
+        boot_id=boot,
+        version=settings.version,
+        crond=settings.crontab is not None and crond_pid() is not None,
+    )

@@ -1,0 +1,144 @@
+"""What this node holds: its claims and their specs, as they were last read from the tree or written to it."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from cronkeeper.common.coordination import paths
+from cronkeeper.common.coordination.tree import Op, SetData, Tree
+from cronkeeper.common.errors import Unavailable
+from cronkeeper.common.model import Claim, ClaimName, Spec, decode, encode
+
+log = logging.getLogger(__name__)
+
+JobKey = tuple[int, int]
+"""(job, copy)"""
+
+
+@dataclass(slots=True)
+class Held:
+    """One claim. `version` is None while it is not known whether the last write landed."""
+
+    name: ClaimName
+    spec: Spec
+    claim: Claim
+    version: int | None
+
+    @property
+    def key(self) -> JobKey:
+        """Which job it is, whatever the generation."""
+        return self.name.job_id, self.name.copy
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A claim as it is to be, and what must happen together with the change or not at all."""
+
+    held: Held
+    claim: Claim
+    also: tuple[Op, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a look at the tree brought: claims that are new here or newly published, and those that went."""
+
+    gained: tuple[Held, ...] = ()
+    lost: tuple[Held, ...] = ()
+
+
+class Assignment:
+    """The claims of one node."""
+
+    def __init__(self, tree: Tree, node: str) -> None:
+        self._tree = tree
+        self._node = node
+        self.held: dict[JobKey, Held] = {}
+
+    def refresh(self) -> Change:
+        """List the claims and read those that are new. Raises: Unavailable."""
+        names = _newest(self._tree.children(paths.claims(self._node)))
+        lost = [held for key, held in self.held.items() if names.get(key) != held.name]
+        wanted = [name for key, name in names.items() if key not in self.held or self.held[key].name != name]
+        gained = self._read(wanted)
+        for held in lost:
+            del self.held[held.key]
+        for held in gained:
+            self.held[held.key] = held
+        return Change(tuple(gained), tuple(held for held in lost if held.key not in self.held))
+
+    def unsettled(self) -> list[Held]:
+        """Those whose last write may or may not have landed."""
+        return [held for held in self.held.values() if held.version is None]
+
+    def settle(self) -> Change:
+        """Read back what is unsettled, no older than now. Raises: Unavailable."""
+        doubtful = self.unsettled()
+        if not doubtful:
+            return Change()
+        self._tree.sync()
+        nodes = self._tree.get_many([self._path(held) for held in doubtful])
+        settled, lost = [], []
+        for held, node in zip(doubtful, nodes, strict=True):
+            if node is None:
+                lost.append(self.held.pop(held.key))
+                continue
+            held.claim, held.version = decode(node.data, Claim), node.version
+            settled.append(held)
+        return Change(tuple(settled), tuple(lost))
+
+    def write(self, writes: Sequence[Write]) -> list[bool]:
+        """Set each claim at the version that is known: True where it landed.
+
+        Where it did not, or that can't be told, the claim is unsettled until `settle` has read it back.
+        """
+        batches: list[list[Op]] = []
+        for write in writes:
+            assert write.held.version is not None
+            data = encode(write.claim)
+            batches.append([SetData(self._path(write.held), data, write.held.version), *write.also])
+        landed = []
+        for write, error in zip(writes, self._commit(batches), strict=True):
+            held = write.held
+            if error is None and held.version is not None:
+                held.claim, held.version = write.claim, held.version + 1
+            else:
+                held.version = None
+            landed.append(error is None)
+        return landed
+
+    def _commit(self, batches: Sequence[Sequence[Op]]) -> Sequence[Exception | None]:
+        try:
+            return self._tree.commit_many(batches)
+        except Unavailable as error:
+            return [error] * len(batches)
+
+    def _read(self, names: Sequence[ClaimName]) -> list[Held]:
+        claims = [paths.claim(self._node, name) for name in names]
+        specs = [paths.spec(self._node, name) for name in names]
+        nodes = self._tree.get_many([*claims, *specs])
+        gained = []
+        for name, claim, spec in zip(names, nodes[: len(names)], nodes[len(names) :], strict=True):
+            if claim is None or spec is None:
+                continue
+            try:
+                held = Held(name, decode(spec.data, Spec), decode(claim.data, Claim), claim.version)
+            except ValueError as error:
+                log.error("claim %s can't be read, so the job does not run here: %s", name, error)
+                continue
+            gained.append(held)
+        return gained
+
+    def _path(self, held: Held) -> str:
+        return paths.claim(self._node, held.name)
+
+
+def _newest(names: Iterable[str]) -> dict[JobKey, ClaimName]:
+    """The newest publication of each job."""
+    newest: dict[JobKey, ClaimName] = {}
+    for text in names:
+        name = ClaimName.parse(text)
+        key = (name.job_id, name.copy)
+        if key not in newest or newest[key] < name:
+            newest[key] = name
+    return newest

@@ -1,0 +1,195 @@
+"""Turns what is known into the next state of each claim, and follows up once that has landed."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from cronkeeper.common.coordination import paths
+from cronkeeper.common.coordination.tree import Delete, Op
+from cronkeeper.common.model import Claim, HandRun, Outcome, RunState, Skip, StartedBy, Unfinished
+from cronkeeper.common.schedule import Lateness
+from cronkeeper.worker import claims
+from cronkeeper.worker.assignment import Held, JobKey, Write
+from cronkeeper.worker.journal import Journal
+from cronkeeper.worker.run_folder import NoRoom, Plan
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A change of a claim, and what follows when it has landed."""
+
+    write: Write
+    trigger: StartedBy | None
+    start: tuple[str, ...]
+    """The runs that may start then; each has its folder."""
+    without_folder: tuple[Unfinished, ...]
+    """The runs that are over before they began; only the claim knows of them."""
+    new_skips: tuple[Skip, ...]
+    handed: tuple[HandRun, ...]
+
+
+class Claiming:
+    """The worker's memory of what is to go into its claims."""
+
+    def __init__(self, journal: Journal, me: claims.Me, lateness: Lateness) -> None:
+        self._journal = journal
+        self._me = me
+        self._lateness = lateness
+        self._acknowledged: defaultdict[JobKey, set[str]] = defaultdict(set)
+        self._inbox: defaultdict[JobKey, dict[str, HandRun]] = defaultdict(dict)
+        self.gone: dict[str, Outcome] = {}
+        """The ends of runs in our claims that have no folder here."""
+
+    def requests(self, hand_runs: Iterable[HandRun]) -> set[JobKey]:
+        """Take note of the whole inbox; returns the jobs that it asks for."""
+        self._inbox.clear()
+        for hand_run in hand_runs:
+            self._inbox[hand_run.job_id, hand_run.copy][hand_run.run_id] = hand_run
+        return set(self._inbox)
+
+    def acknowledge(self, run_id: str, *, held: bool) -> bool:
+        """The API knows how the run ended; True where the claim must be told."""
+        if held:
+            self._acknowledged[_job_key(run_id)].add(run_id)
+        else:
+            self._forget(run_id)
+        return held
+
+    def next_claim(self, held: Held, trigger: StartedBy | None, now: datetime) -> Made | None:
+        """The change that the claim needs now; None where it needs none.
+
+        With no `trigger` the ticks are not looked at.
+        """
+        claim = claims.prune(held.spec, held.claim, self._acknowledged[held.key])
+        claim = claims.note_outcomes(claim, self._outcomes(claim))
+        start: list[Unfinished] = []
+        if trigger is not None:
+            decision = claims.claim_ticks(held.spec, claim, now, trigger, self._me, self._lateness)
+            claim = decision.claim
+            start += decision.start
+        handed = tuple(self._inbox[held.key].values())
+        for hand_run in handed:
+            decision = claims.claim_by_hand(claim, hand_run.run_id, self._me, now)
+            claim = decision.claim
+            start += decision.start
+        if claim == held.claim and not handed:
+            self._forget_settled(held)
+            return None
+        claim, ready = self._make_folders(held, claim, start, now)
+        return self._made(held, claim, trigger, ready, handed)
+
+    def landed(self, made: Made) -> None:
+        """The change is in the tree: what it allows may happen."""
+        for run_id in made.start:
+            self._journal.clear(run_id)
+        for hand_run in made.handed:
+            self._inbox[made.write.held.key].pop(hand_run.run_id, None)
+        self._forget_settled(made.write.held)
+
+    def released(self, held: Held) -> None:
+        """The claim is no longer ours: what has not been started must not be."""
+        for run_id in self._runs(held.key):
+            entry = self._journal.entries[run_id]
+            if not entry.running and entry.outcome is None and entry.doubtful_since is None:
+                self._journal.drop(run_id)
+        for run_id in list(self._acknowledged[held.key]):
+            self._forget(run_id)
+
+    def drop_unclaimed(self, held: Held) -> None:
+        """Drop the folders of runs whose claim, as just read, did not come to be."""
+        claimed = {run.run_id for run in held.claim.unfinished}
+        for run_id in self._runs(held.key):
+            entry = self._journal.entries[run_id]
+            if run_id not in claimed and not entry.cleared and entry.outcome is None:
+                self._journal.drop(run_id)
+
+    def _made(
+        self,
+        held: Held,
+        claim: Claim,
+        trigger: StartedBy | None,
+        ready: list[str],
+        handed: tuple[HandRun, ...],
+    ) -> Made:
+        known = set(held.claim.unfinished)
+        also: list[Op] = [Delete(paths.inbox_entry(self._me.node, hand.run_id), 0) for hand in handed]
+        return Made(
+            write=Write(held, claim, tuple(also)),
+            trigger=trigger,
+            start=tuple(ready),
+            without_folder=tuple(
+                run
+                for run in claim.unfinished
+                if run.outcome is not None and run not in known and run.run_id not in self._journal.entries
+            ),
+            new_skips=tuple(skip for skip in claim.skips if skip not in held.claim.skips),
+            handed=handed,
+        )
+
+    def _make_folders(
+        self, held: Held, claim: Claim, start: list[Unfinished], now: datetime
+    ) -> tuple[Claim, list[str]]:
+        """A folder for each run before its claim; where there is no room for it, the run fails in the claim."""
+        ready = []
+        for run in start:
+            try:
+                self._journal.make(self._plan(held, run, now))
+                ready.append(run.run_id)
+            except NoRoom as error:
+                log.error("run %s fails: %s", run.run_id, error)
+                failed = Outcome(
+                    state=RunState.FAILED, exit_code=None, reason=str(error), started_at=None, ended_at=now
+                )
+                claim = claims.note_outcomes(claim, {run.run_id: failed})
+        return claim, ready
+
+    def _plan(self, held: Held, run: Unfinished, now: datetime) -> Plan:
+        assert held.version is not None
+        gen = held.name.gen
+        return Plan(
+            run_id=run.run_id,
+            spec=held.spec,
+            gen=str(gen),
+            token=f"{gen.epoch}.{gen.counter}.{held.version + 1}",
+            tick=run.tick,
+            attempt=run.attempt,
+            started_by=run.started_by,
+            node=run.node,
+            boot_id=run.boot_id,
+            claimed_at=now,
+        )
+
+    def _outcomes(self, claim: Claim) -> dict[str, Outcome]:
+        outcomes = {}
+        for run in claim.unfinished:
+            entry = self._journal.entries.get(run.run_id)
+            outcome = entry.outcome if entry is not None else self.gone.get(run.run_id)
+            if outcome is not None:
+                outcomes[run.run_id] = outcome
+        return outcomes
+
+    def _forget_settled(self, held: Held) -> None:
+        """Let go of what was acknowledged and has left the claim."""
+        claimed = {run.run_id for run in held.claim.unfinished}
+        skipped = {claims.skip_id(held.spec, skip) for skip in held.claim.skips}
+        for run_id in self._acknowledged[held.key] - claimed - skipped:
+            self._forget(run_id)
+
+    def _forget(self, run_id: str) -> None:
+        self._acknowledged[_job_key(run_id)].discard(run_id)
+        self.gone.pop(run_id, None)
+        entry = self._journal.entries.get(run_id)
+        if entry is not None and entry.outcome is not None:
+            self._journal.drop(run_id)
+
+    def _runs(self, key: JobKey) -> list[str]:
+        return list(self._journal.by_job[key])
+
+
+def _job_key(run_id: str) -> JobKey:
+    job_id, copy, _ = run_id.split(".", 2)
+    return int(job_id), int(copy)

@@ -1,0 +1,115 @@
+"""What becomes of a claim, pure: which ticks are claimed or skipped, and what may leave it."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from cronkeeper.common.model import (
+    Claim,
+    Outcome,
+    RunState,
+    Skip,
+    SkipReason,
+    Spec,
+    StartedBy,
+    Unfinished,
+    replace,
+    tick_run_id,
+)
+from cronkeeper.common.schedule import Lateness, due_ticks
+
+
+@dataclass(frozen=True, slots=True)
+class Me:
+    """Whose claims these are."""
+
+    node: str
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The claim as it is to be, and the runs in it that are to be started once it is."""
+
+    claim: Claim
+    start: tuple[Unfinished, ...] = ()
+
+
+def busy(claim: Claim) -> Unfinished | None:
+    """The run that `forbid` waits for, wherever in the fleet it runs; None where the job is free."""
+    return next((run for run in claim.unfinished if run.outcome is None), None)
+
+
+def claim_ticks(
+    spec: Spec, claim: Claim, now: datetime, started_by: StartedBy, me: Me, lateness: Lateness
+) -> Decision:
+    """Claim what is due at `now`, and skip what may not run."""
+    due = due_ticks(spec, claim.watermark, now, lateness)
+    start: list[Unfinished] = []
+    skips = list(due.skips)
+    free = busy(claim) is None
+    for tick in due.ticks:
+        if not free:
+            skips.append(Skip(first=tick, last=tick, reason=SkipReason.STILL_RUNNING))
+            continue
+        start.append(_run(tick_run_id(spec.job_id, spec.copy, tick, 1), tick, started_by, me))
+        free = False
+    dealt_with = [*due.ticks, *(skip.last for skip in due.skips)]
+    if not dealt_with:
+        return Decision(claim)
+    changed = replace(
+        claim,
+        watermark=max(dealt_with),
+        unfinished=(*claim.unfinished, *start),
+        skips=(*claim.skips, *skips),
+    )
+    return Decision(changed, tuple(start))
+
+
+def claim_by_hand(claim: Claim, run_id: str, me: Me, now: datetime) -> Decision:
+    """Claim a run that was asked for; where the job is busy it is skipped at once, and says so."""
+    if any(run.run_id == run_id for run in claim.unfinished):
+        return Decision(claim)
+    run = _run(run_id, None, StartedBy.HAND, me)
+    other = busy(claim)
+    if other is None:
+        return Decision(replace(claim, unfinished=(*claim.unfinished, run)), (run,))
+    outcome = Outcome(
+        state=RunState.SKIPPED,
+        exit_code=None,
+        reason=f"{SkipReason.STILL_RUNNING}: {other.run_id} on {other.node}",
+        started_at=None,
+        ended_at=now,
+    )
+    return Decision(replace(claim, unfinished=(*claim.unfinished, replace(run, outcome=outcome))))
+
+
+def note_outcomes(claim: Claim, outcomes: Mapping[str, Outcome]) -> Claim:
+    """The claim with the ends of its runs in it."""
+    if not any(run.run_id in outcomes and run.outcome is None for run in claim.unfinished):
+        return claim
+    unfinished = tuple(
+        replace(run, outcome=outcomes[run.run_id]) if run.outcome is None and run.run_id in outcomes else run
+        for run in claim.unfinished
+    )
+    return replace(claim, unfinished=unfinished)
+
+
+def prune(spec: Spec, claim: Claim, acknowledged: Collection[str]) -> Claim:
+    """The claim without the runs and skips whose end the API has acknowledged."""
+    unfinished = tuple(run for run in claim.unfinished if run.run_id not in acknowledged)
+    skips = tuple(skip for skip in claim.skips if skip_id(spec, skip) not in acknowledged)
+    if len(unfinished) == len(claim.unfinished) and len(skips) == len(claim.skips):
+        return claim
+    return replace(claim, unfinished=unfinished, skips=skips)
+
+
+def skip_id(spec: Spec, skip: Skip) -> str:
+    """The id that a skip is reported under: that of the run which its last tick would have had."""
+    return tick_run_id(spec.job_id, spec.copy, skip.last, 1)
+
+
+def _run(run_id: str, tick: datetime | None, started_by: StartedBy, me: Me) -> Unfinished:
+    return Unfinished(
+        run_id=run_id, tick=tick, attempt=1, node=me.node, boot_id=me.boot_id, started_by=started_by
+    )

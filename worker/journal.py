@@ -1,0 +1,223 @@
+"""The runs of this node, from the folder that is made before the claim to the end that everyone knows of."""
+
+import logging
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from cronkeeper.common.clock import uptime
+from cronkeeper.common.errors import CronkeeperError
+from cronkeeper.common.model import Outcome, RunState, Spec
+from cronkeeper.worker.assignment import JobKey
+from cronkeeper.worker.process import Account, CannotStart, Processes, alive
+from cronkeeper.worker.run_folder import Exit, Plan, RunFolder, Started, at_uptime, load_all
+
+log = logging.getLogger(__name__)
+
+MARK_PATIENCE = 5.0
+"""Seconds after which an empty `started` file is no longer one that is just being written."""
+MAX_TRIES = 3
+
+
+class Files(Protocol):
+    """The node's copies of artifacts (see common.artifacts.cache)."""
+
+    def path(self, sha256: str) -> Path | None: ...
+    def request(self, sha256: str) -> None: ...
+    def error(self, sha256: str) -> CronkeeperError | None: ...
+
+
+class Accounts(Protocol):
+    """Says which user a job's process belongs to. Raises: CannotStart."""
+
+    def __call__(self, run_as: str | None) -> Account: ...
+
+
+@dataclass(slots=True)
+class Entry:
+    """A run here. It waits until it is `cleared`, which says that its claim is known to hold it."""
+
+    folder: RunFolder
+    cleared: bool = False
+    running: bool = False
+    tries: int = 0
+    doubtful_since: float | None = None
+    outcome: Outcome | None = None
+
+    @property
+    def key(self) -> JobKey:
+        """Which job it is of."""
+        return self.folder.plan.spec.job_id, self.folder.plan.spec.copy
+
+
+@dataclass(slots=True)
+class Journal:
+    """All runs of the node that someone has not yet acknowledged."""
+
+    root: Path
+    processes: Processes
+    files: Files
+    account: Accounts
+    boot_id: str
+    entries: dict[str, Entry] = field(default_factory=dict)
+    by_job: defaultdict[JobKey, set[str]] = field(default_factory=lambda: defaultdict(set))
+    _waiting: set[str] = field(default_factory=set)
+    """The cleared runs that have no process and no outcome yet."""
+
+    def load(self, now: datetime) -> None:
+        """Find the runs of before this daemon was started: adopt what lives, note what has ended."""
+        self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
+        for folder in load_all(self.root):
+            entry = self._add(folder)
+            if folder.exit is not None or folder.started is not None or not self._this_boot(folder):
+                self._look(entry, now)
+
+    def prefetch(self, spec: Spec) -> None:
+        """Have the job's artifact here before its first tick."""
+        if spec.artifact is not None and self.files.path(spec.artifact.sha256) is None:
+            self.files.request(spec.artifact.sha256)
+
+    def make(self, plan: Plan) -> None:
+        """Make the run's folder. Raises: NoRoom."""
+        self._add(RunFolder.make(self.root, plan))
+
+    def clear(self, run_id: str) -> None:
+        """The claim holds the run: it may start."""
+        entry = self.entries[run_id]
+        entry.cleared = True
+        if not entry.running and entry.outcome is None:
+            self._waiting.add(run_id)
+
+    def drop(self, run_id: str) -> None:
+        """Forget the run and its folder."""
+        self._waiting.discard(run_id)
+        entry = self.entries.pop(run_id)
+        self.by_job[entry.key].discard(run_id)
+        entry.folder.remove()
+
+    def start_cleared(self, now: datetime) -> list[Entry]:
+        """Start what may start and has what it needs; returns what has a process or an outcome now."""
+        moved = []
+        for run_id in sorted(self._waiting):
+            entry = self.entries[run_id]
+            if entry.doubtful_since is not None:
+                self._look(entry, now)
+            else:
+                self._start(entry, now)
+            if entry.running or entry.outcome is not None:
+                self._waiting.discard(run_id)
+                moved.append(entry)
+        return moved
+
+    def poll(self, now: datetime) -> list[Entry]:
+        """The runs that have ended since the last call."""
+        ended = []
+        for run_id in self.processes.ended():
+            entry = self.entries.get(run_id)
+            if entry is None:
+                continue
+            entry.running = False
+            self._look(entry, now)
+            if entry.outcome is not None:
+                ended.append(entry)
+            elif not entry.running:
+                self._waiting.add(run_id)
+        return ended
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a cleared run waits: for its artifact, for room, or for a doubt to be settled."""
+        return bool(self._waiting)
+
+    def _add(self, folder: RunFolder) -> Entry:
+        entry = self.entries[folder.plan.run_id] = Entry(folder)
+        self.by_job[entry.key].add(folder.plan.run_id)
+        return entry
+
+    def _start(self, entry: Entry, now: datetime) -> None:
+        spec = entry.folder.plan.spec
+        try:
+            script = self._script(entry)
+            if spec.artifact is not None and script is None:
+                return
+            self.processes.start(entry.folder, self.account(spec.run_as), script)
+        except CronkeeperError as error:
+            entry.outcome = _failed(str(error), now)
+            return
+        entry.running = True
+        entry.tries += 1
+
+    def _script(self, entry: Entry) -> Path | None:
+        artifact = entry.folder.plan.spec.artifact
+        if artifact is None:
+            return None
+        path = self.files.path(artifact.sha256)
+        if path is not None:
+            return path
+        error = self.files.error(artifact.sha256)
+        if error is not None:
+            raise CannotStart(f"{artifact.filename} could not be fetched: {error}")
+        self.files.request(artifact.sha256)
+        return None
+
+    def _look(self, entry: Entry, now: datetime) -> None:
+        """Work out from the folder what has become of a run that no watched process belongs to."""
+        folder = entry.folder
+        ended, started = folder.exit, folder.started
+        if ended is not None:
+            entry.outcome = self._ended(folder, started, ended, now)
+        elif not self._this_boot(folder):
+            entry.outcome = _outcome(
+                RunState.LOST, "the node was restarted while the run was unfinished", now
+            )
+        elif started is not None:
+            self._find(entry, started, now)
+        elif (folder.path / "started").exists():
+            self._doubt(entry, now)
+        elif entry.tries >= MAX_TRIES:
+            entry.outcome = _failed("its process could not be marked as started; is the disk full?", now)
+
+    def _find(self, entry: Entry, started: Started, now: datetime) -> None:
+        if self.processes.adopt(entry.folder, started.process):
+            entry.cleared = entry.running = True
+        elif not alive(started.process) and entry.folder.exit is None:
+            entry.outcome = _failed("its process was killed together with what keeps its exit code", now)
+        else:
+            self._look(entry, now)
+
+    def _doubt(self, entry: Entry, now: datetime) -> None:
+        clock = uptime()
+        if entry.doubtful_since is None:
+            entry.cleared, entry.doubtful_since = True, clock
+            self._waiting.add(entry.folder.plan.run_id)
+        elif clock - entry.doubtful_since > MARK_PATIENCE:
+            entry.outcome = _failed("its process could not be marked as started; is the disk full?", now)
+
+    def _ended(self, folder: RunFolder, started: Started | None, ended: Exit, now: datetime) -> Outcome:
+        state = RunState.SUCCEEDED if ended.code == 0 else RunState.FAILED
+        begin, end = None, now
+        if self._this_boot(folder) and started is not None:
+            # What a shell can read of the uptime is only good to 10 ms: keep the order that is known.
+            clock = uptime()
+            begin = max(folder.plan.claimed_at, at_uptime(started.uptime, now, clock))
+            end = max(begin, at_uptime(ended.uptime, now, clock))
+        return Outcome(
+            state=state,
+            exit_code=ended.code,
+            reason=f"killed by signal {ended.code - 128}" if 128 < ended.code <= 192 else None,
+            started_at=begin,
+            ended_at=end,
+        )
+
+    def _this_boot(self, folder: RunFolder) -> bool:
+        return folder.plan.boot_id == self.boot_id
+
+
+def _failed(reason: str, now: datetime) -> Outcome:
+    return _outcome(RunState.FAILED, reason, now)
+
+
+def _outcome(state: RunState, reason: str, now: datetime) -> Outcome:
+    return Outcome(state=state, exit_code=None, reason=reason, started_at=None, ended_at=now)

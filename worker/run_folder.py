@@ -1,0 +1,164 @@
+"""The journal: a folder for each run, from before its claim until everyone has acknowledged its end.
+
+plan      what is to be run, and everything that a report of it says (JSON, never changed)
+exit      made beforehand with its block allocated; "<exit code> <uptime>" once the process has ended
+started   made by the one wrapper that won: its line of /proc/<pid>/stat, and the uptime
+stdout, stderr
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cronkeeper.common.errors import CronkeeperError
+from cronkeeper.common.model import Output, Spec, StartedBy, decode, encode
+
+OUTPUT_HEAD = 48 * 1024
+OUTPUT_TAIL = 16 * 1024
+EXIT_BYTES = 32
+
+
+class NoRoom(CronkeeperError):
+    """The run's folder could not be made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A run that is to be claimed. `token` is the fencing token: generation and version of the claim."""
+
+    run_id: str
+    spec: Spec
+    gen: str
+    token: str
+    tick: datetime | None
+    attempt: int
+    started_by: StartedBy
+    node: str
+    boot_id: str
+    claimed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessId:
+    """A process, told from a later one of the same number by when it was started (in clock ticks since boot)."""
+
+    pid: int
+    start_time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Which process won the start, and the uptime when it did."""
+
+    process: ProcessId
+    uptime: float
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """The command's exit code, and the uptime when it ended."""
+
+    code: int
+    uptime: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """One run's folder. What is read from it is None while it is not there."""
+
+    path: Path
+    plan: Plan
+
+    @classmethod
+    def make(cls, root: Path, plan: Plan) -> "RunFolder":
+        """Make it, whole or not at all.
+
+        Raises:
+            NoRoom: the disk is full, or the folder can't be written.
+        """
+        path = root / plan.run_id
+        try:
+            path.mkdir(mode=0o700)
+            _write_new(path / "exit", b" " * (EXIT_BYTES - 1) + b"\n")
+            _write_new(path / "plan", encode(plan))
+        except FileExistsError:
+            return cls(path, decode((path / "plan").read_bytes(), Plan))
+        except OSError as error:
+            shutil.rmtree(path, ignore_errors=True)
+            raise NoRoom(f"the run's folder could not be made in {root}: {error.strerror}") from error
+        return cls(path, plan)
+
+    @property
+    def started(self) -> Started | None:
+        """Read the mark of the wrapper that won."""
+        try:
+            text = (self.path / "started").read_text()
+        except FileNotFoundError:
+            return None
+        stat, _, uptime = text.rstrip("\n").rpartition(" ")
+        if not text.endswith("\n"):
+            return None
+        return Started(parse_stat(stat), float(uptime))
+
+    @property
+    def exit(self) -> Exit | None:
+        """Read the exit code."""
+        fields = (self.path / "exit").read_text().split()
+        return Exit(int(fields[0]), float(fields[1])) if len(fields) == 2 else None
+
+    def output(self, stream: str) -> Output:
+        """What the run wrote: whole, or head and tail with a note between them."""
+        try:
+            with (self.path / stream).open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if size <= OUTPUT_HEAD + OUTPUT_TAIL:
+                    return Output(size=size, data=file.read(OUTPUT_HEAD + OUTPUT_TAIL))
+                head = file.read(OUTPUT_HEAD)
+                file.seek(-OUTPUT_TAIL, os.SEEK_END)
+                left_out = size - OUTPUT_HEAD - OUTPUT_TAIL
+                note = f"\n[cronkeeper: {left_out} bytes left out here]\n".encode()
+                return Output(size=size, data=head + note + file.read(OUTPUT_TAIL))
+        except FileNotFoundError:
+            return Output(size=0, data=b"")
+
+    def remove(self) -> None:
+        """Forget the run, at once: what a crash leaves of the files is swept away by `load_all`."""
+        gone = self.path.with_name(f".{self.path.name}")
+        self.path.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+def load_all(root: Path) -> Iterator[RunFolder]:
+    """Every run folder below `root`; one that was not made or removed to the end is swept away."""
+    for path in sorted(root.iterdir()):
+        try:
+            plan = decode((path / "plan").read_bytes(), Plan)
+            if not (path / "exit").exists():
+                raise ValueError("no exit file")
+        except (OSError, ValueError):
+            shutil.rmtree(path, ignore_errors=True)
+            continue
+        yield RunFolder(path, plan)
+
+
+def parse_stat(stat: str) -> ProcessId:
+    """The identity in a line of /proc/<pid>/stat (proc(5)); the command in it may contain anything."""
+    pid, _, rest = stat.partition(" ")
+    fields = rest.rpartition(")")[2].split()
+    return ProcessId(int(pid), int(fields[19]))
+
+
+def at_uptime(then: float, now: datetime, uptime_now: float) -> datetime:
+    """The wall's time at an uptime of this boot."""
+    return now - timedelta(seconds=uptime_now - then)
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, content)
+    finally:
+        os.close(descriptor)

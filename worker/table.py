@@ -1,0 +1,92 @@
+"""Keeps this node's crontab in step with its claims, and says whether cron can be relied on."""
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime, tzinfo
+from pathlib import Path
+
+from cronkeeper.common.errors import CronkeeperError
+from cronkeeper.common.model import ClaimName
+from cronkeeper.worker import crontab
+from cronkeeper.worker.assignment import Held
+from cronkeeper.worker.crond import Crond
+from cronkeeper.worker.crontab_file import Crontab, apply
+
+log = logging.getLogger(__name__)
+
+CHECK_EVERY = 30.0
+"""Seconds after which the crontab is compared and crond looked for, though nothing changed."""
+RETRY = 5.0
+
+
+class Table:
+    """Our block in one crontab; with `None` for a crontab the clock leads, and there is nothing to keep."""
+
+    def __init__(self, target: Crontab | None, install: str, spool: Path, zone: tzinfo, crond: Crond) -> None:
+        self._target = target
+        self._crond = crond
+        self._install = install
+        self._spool = spool
+        self._zone = zone
+        self._lines: dict[ClaimName, bytes | None] = {}
+        self._dirty = True
+        self._next_look = 0.0
+        self._complaint: str | None = None
+        self._written = False
+
+    def changed(self) -> None:
+        """The claims are others now."""
+        self._dirty = True
+
+    @property
+    def trusted(self) -> bool:
+        """Whether our lines are in the crontab, and the crond that was seen to run still does."""
+        return self._written and self._crond.alive
+
+    def keep(self, held: Iterable[Held], now: datetime, clock: float) -> None:
+        """Write what has changed, and look after the rest now and then. `clock` only grows."""
+        if self._target is None or (not self._dirty and clock < self._next_look):
+            return
+        try:
+            lines = self._render(held, now)
+            if apply(self._target, self._install, lines):
+                log.info("%s now has %d jobs", self._target.title, len(lines))
+        except CronkeeperError as error:
+            self._complain(str(error))
+            self._written = False
+            self._dirty, self._next_look = False, clock + RETRY
+            return
+        self._complaint = None
+        self._dirty, self._next_look = False, clock + CHECK_EVERY
+        self._written = True
+        self._crond.find()
+
+    def clear(self) -> None:
+        """Take our block out. Raises: CrontabRefused, Damaged."""
+        if self._target is not None:
+            apply(self._target, self._install, [])
+
+    def _render(self, held: Iterable[Held], now: datetime) -> list[bytes]:
+        lines = {claim.name: self._line(claim, now) for claim in held}
+        self._lines = lines
+        return [line for _, line in sorted(lines.items()) if line is not None]
+
+    def _line(self, held: Held, now: datetime) -> bytes | None:
+        if held.name in self._lines:
+            return self._lines[held.name]
+        assert self._target is not None
+        user = self._target.user_field
+        line = crontab.line(held.spec, spool=self._spool, user=user, zone=self._zone, now=now)
+        if line is None:
+            return None
+        try:
+            crontab.check(line, system=user is not None)
+        except (CronkeeperError, ValueError) as error:
+            log.error("job %d gets no line, the clock starts it: %s", held.name.job_id, error)
+            return None
+        return line
+
+    def _complain(self, text: str) -> None:
+        if text != self._complaint:
+            log.error("the crontab is not up to date, the clock starts the jobs meanwhile: %s", text)
+        self._complaint = text

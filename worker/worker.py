@@ -1,0 +1,269 @@
+"""The worker's step: observe the claims, decide what is due, act. One thread, and no waiting but for answers."""
+
+import heapq
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cronkeeper.common.clock import boottime
+from cronkeeper.common.coordination import paths
+from cronkeeper.common.coordination.lease import Lease
+from cronkeeper.common.coordination.tree import NoNode, Tree
+from cronkeeper.common.coordination.watch import ChildWatch
+from cronkeeper.common.errors import Unavailable
+from cronkeeper.common.model import HandRun, Outcome, RunState, StartedBy, Unfinished, decode
+from cronkeeper.common.schedule import Lateness, next_tick
+from cronkeeper.common.waker import Waker
+from cronkeeper.worker import lease_file, reports
+from cronkeeper.worker.agenda import Agenda
+from cronkeeper.worker.assignment import Assignment, Change, Held, JobKey
+from cronkeeper.worker.claiming import Claiming, Made
+from cronkeeper.worker.claims import Me
+from cronkeeper.worker.journal import Entry, Journal
+from cronkeeper.worker.presence import Presence
+from cronkeeper.worker.reporter import Reporter
+from cronkeeper.worker.table import Table
+from cronkeeper.worker.ticks import Spool
+
+log = logging.getLogger(__name__)
+
+RESYNC = 30.0
+"""Seconds after which everything is read again, in case a watch was lost."""
+RETRY = 0.5
+START_MARGIN = 1.5
+"""Seconds that the lease must still have for a start: the wrapper sees its deadline in whole seconds."""
+OUTCOME_PATIENCE = 1.0
+"""Seconds that an end waits for the API before it goes into the claim: mostly one write then does for both."""
+BEGINNING = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a worker touches outside itself."""
+
+    tree: Tree
+    lease: Lease
+    lease_file: Path
+    presence: Presence
+    spool: Spool
+    table: Table
+    journal: Journal
+    reporter: Reporter
+    waker: Waker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a worker goes by."""
+
+    me: Me
+    lateness: Lateness
+    clock_grace: timedelta
+    renew_every: float
+    """Seconds between renewals of the lease; infinite where it never ends."""
+
+
+class Worker:
+    """One node's daemon."""
+
+    def __init__(self, parts: Parts, rules: Rules) -> None:
+        self._parts = parts
+        self._rules = rules
+        self._assignment = Assignment(parts.tree, rules.me.node)
+        self._claiming = Claiming(parts.journal, rules.me, rules.lateness)
+        self._agenda = Agenda()
+        self._touched: dict[JobKey, StartedBy | None] = {}
+        self._late_ends: list[tuple[float, JobKey]] = []
+        self._claims_watch = ChildWatch(parts.tree, paths.claims(rules.me.node), parts.waker.set)
+        self._inbox_watch = ChildWatch(parts.tree, paths.inbox(rules.me.node), parts.waker.set)
+        self._next_renewal = self._next_resync = self._next_try = 0.0
+        self._trusted = False
+        """Whether cron is given the clock's grace: as it was when the agenda was made."""
+        self._complaint: str | None = None
+
+    def start(self, now: datetime) -> None:
+        """Pick up what an earlier daemon left: adopt the runs that live, report those that ended."""
+        lease_file.write(self._parts.lease_file, self._parts.lease.deadline)
+        self._parts.journal.load(now)
+        for entry in self._parts.journal.entries.values():
+            if entry.outcome is not None:
+                self._end(entry, boottime())
+
+    def step(self, now: datetime) -> float:
+        """One round. Returns after how many seconds the next one is wanted, if nothing wakes it before."""
+        clock = boottime()
+        for job_id in self._parts.spool.take():
+            self._touch((job_id, 1), StartedBy.CRON)
+        for entry in self._parts.journal.poll(now):
+            self._end(entry, clock)
+        for run_id in self._parts.reporter.acknowledged():
+            self._acknowledge(run_id)
+        if clock >= self._next_try:
+            self._with_tree(now, clock)
+        self._parts.table.keep(self._assignment.held.values(), now, clock)
+        if self._parts.table.trusted != self._trusted:
+            self._trusted = self._parts.table.trusted
+            for key in self._assignment.held:
+                self._schedule(key)
+        return self._next_wake(now, boottime())
+
+    def stop(self) -> int:
+        """Take our lines out of the crontab, and say how many runs go on without us."""
+        self._parts.table.clear()
+        return self._parts.journal.processes.count()
+
+    def _with_tree(self, now: datetime, clock: float) -> None:
+        try:
+            self._renew(clock)
+            if self._parts.presence.announce(clock):
+                self._next_resync = 0.0
+            self._observe(now, clock)
+            if self._parts.lease.may_act(boottime()):
+                self._claim(now, clock)
+            if self._parts.lease.may_act(boottime() + START_MARGIN):
+                self._start_cleared(now)
+            self._complaint = None
+        except (Unavailable, NoNode) as error:
+            self._next_try, self._next_resync = clock + RETRY, 0.0
+            self._next_renewal = 0.0
+            if isinstance(error, NoNode):
+                self._parts.presence.forget()
+            if str(error) != self._complaint:
+                log.warning("nothing is claimed until the tree answers: %s", error)
+            self._complaint = str(error)
+
+    def _renew(self, clock: float) -> None:
+        if clock >= self._next_renewal:
+            self._parts.lease.renew(self._parts.tree)
+            lease_file.write(self._parts.lease_file, self._parts.lease.deadline)
+            self._next_renewal = clock + self._rules.renew_every
+
+    def _observe(self, now: datetime, clock: float) -> None:
+        if self._claims_watch.fired or clock >= self._next_resync:
+            self._claims_watch.arm()
+            self._take(self._assignment.refresh(), now)
+            self._next_resync = clock + RESYNC
+            self._parts.table.changed()
+        self._take(self._assignment.settle(), now)
+        if self._inbox_watch.fired or self._next_resync == clock + RESYNC:
+            self._read_inbox()
+
+    def _read_inbox(self) -> None:
+        node = self._rules.me.node
+        self._inbox_watch.arm()
+        names = self._parts.tree.children(paths.inbox(node))
+        entries = self._parts.tree.get_many([paths.inbox_entry(node, name) for name in names])
+        hand_runs = [decode(entry.data, HandRun) for entry in entries if entry is not None]
+        for key in self._claiming.requests(hand_runs):
+            self._touch(key, None)
+
+    def _take(self, change: Change, now: datetime) -> None:
+        for held in change.lost:
+            self._agenda.set(held.key, None)
+            self._claiming.released(held)
+            self._parts.table.changed()
+        for held in change.gained:
+            self._parts.journal.prefetch(held.spec)
+            for run in held.claim.unfinished:
+                self._reconcile(held, run, now)
+            self._claiming.drop_unclaimed(held)
+            for skip in held.claim.skips:
+                self._parts.reporter.submit(reports.of_skip(held, skip, self._rules.me.node, now))
+            self._touch(held.key, StartedBy.ADOPTION)
+
+    def _reconcile(self, held: Held, run: Unfinished, now: datetime) -> None:
+        """Bring a run in a claim that was just read together with what this node knows of it."""
+        entry = self._parts.journal.entries.get(run.run_id)
+        if entry is not None and entry.outcome is None and run.outcome is None:
+            self._parts.journal.clear(run.run_id)
+        elif entry is None and run.outcome is not None:
+            self._parts.reporter.submit(reports.of_claimed(held, run, run.outcome))
+        elif entry is None and run.node == self._rules.me.node:
+            reason = "the node knows nothing of it any more: its run folder is gone"
+            outcome = Outcome(
+                state=RunState.LOST, exit_code=None, reason=reason, started_at=None, ended_at=now
+            )
+            self._claiming.gone[run.run_id] = outcome
+            self._parts.reporter.submit(reports.of_claimed(held, run, outcome))
+
+    def _claim(self, now: datetime, clock: float) -> None:
+        for key in self._agenda.due(now):
+            self._touch(key, StartedBy.CLOCK)
+        while self._late_ends and self._late_ends[0][0] <= clock:
+            self._touch(heapq.heappop(self._late_ends)[1], None)
+        touched, self._touched = self._touched, {}
+        made = []
+        for key, trigger in touched.items():
+            held = self._assignment.held.get(key)
+            if held is None:
+                continue
+            if held.version is None:
+                self._touch(key, trigger)
+                continue
+            made.append(self._claiming.next_claim(held, trigger, now))
+        self._write([each for each in made if each is not None], now)
+        for key in touched:
+            self._schedule(key)
+
+    def _write(self, made: list[Made], now: datetime) -> None:
+        landed = self._assignment.write([each.write for each in made])
+        for each, ok in zip(made, landed, strict=True):
+            held = each.write.held
+            if not ok:
+                self._touch(held.key, each.trigger)
+                self._next_try = 0.0
+                continue
+            self._claiming.landed(each)
+            for run in each.without_folder:
+                if run.outcome is not None:
+                    self._parts.reporter.submit(reports.of_claimed(held, run, run.outcome))
+            for skip in each.new_skips:
+                self._parts.reporter.submit(reports.of_skip(held, skip, self._rules.me.node, now))
+
+    def _start_cleared(self, now: datetime) -> None:
+        for entry in self._parts.journal.start_cleared(now):
+            if entry.outcome is not None:
+                self._end(entry, boottime())
+            else:
+                self._parts.reporter.submit(reports.of_start(entry.folder, now))
+
+    def _end(self, entry: Entry, clock: float) -> None:
+        assert entry.outcome is not None
+        self._parts.reporter.submit(reports.of_end(entry.folder, entry.outcome))
+        heapq.heappush(self._late_ends, (clock + OUTCOME_PATIENCE, entry.key))
+
+    def _acknowledge(self, run_id: str) -> None:
+        job_id, copy, _ = run_id.split(".", 2)
+        key = (int(job_id), int(copy))
+        if self._claiming.acknowledge(run_id, held=key in self._assignment.held):
+            self._touch(key, None)
+
+    def _touch(self, key: JobKey, trigger: StartedBy | None) -> None:
+        """Look at the job in this round; what cron filed is told from what was found by other means."""
+        if trigger is StartedBy.CRON or self._touched.get(key) is None:
+            self._touched[key] = trigger
+
+    def _schedule(self, key: JobKey) -> None:
+        held = self._assignment.held.get(key)
+        if held is None:
+            return
+        seen = held.claim.watermark if held.claim.watermark is not None else BEGINNING
+        tick = next_tick(held.spec, seen)
+        if tick is not None and self._trusted and tick.second == 0 and tick.microsecond == 0:
+            tick += self._rules.clock_grace
+        self._agenda.set(key, tick)
+
+    def _next_wake(self, now: datetime, clock: float) -> float:
+        if self._assignment.unsettled() or (self._touched and clock >= self._next_try):
+            return max(0.0, self._next_try - clock)
+        waits = [self._next_resync - clock, self._next_renewal - clock]
+        if self._next_try > clock:
+            return self._next_try - clock
+        if (first := self._agenda.next()) is not None:
+            waits.append((first - now).total_seconds())
+        if self._late_ends:
+            waits.append(self._late_ends[0][0] - clock)
+        if self._parts.journal.waiting:
+            waits.append(RETRY)
+        return max(0.0, min(waits))
