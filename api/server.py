@@ -1,6 +1,5 @@
 """What serves the API: waitress in the embedded install, gunicorn in a cluster."""
 
-import errno
 import logging
 import socket
 import threading
@@ -8,8 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from flask import Flask
-
-from cronkeeper.common.errors import Invalid
 
 STOP_TIMEOUT = 5.0
 MAX_BODY_BYTES = 40 * 1024 * 1024
@@ -35,38 +32,21 @@ class Embedded:
         self._thread.join(STOP_TIMEOUT)
 
 
-def serve_embedded(app: Flask, host: str, port: int, threads: int = 8) -> Embedded:
-    """Serve the app on threads of this process; port 0 takes any that is free.
-
-    Raises:
-        Invalid: nothing can listen there.
-    """
+def serve_embedded(app: Flask, listener: socket.socket, threads: int = 8) -> Embedded:
+    """Serve the app on threads of this process, on a socket that listens already (see `listen`)."""
     import waitress
 
     # It says so of every request that has to wait, in a burst.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     server = waitress.create_server(
         app,
-        sockets=[_listen(host, port)],
+        sockets=[listener],
         threads=threads,
         ident=None,
         max_request_body_size=MAX_BODY_BYTES,
         clear_untrusted_proxy_headers=True,
     )
-    return Embedded(server, f"http-{port}")
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        what = {
-            errno.EADDRINUSE: f"port {port} on {host} is taken: choose another one, such as PORT={port + 1}",
-            errno.EACCES: f"port {port} on {host} is for root only: choose one above 1023, such as PORT=30000",
-        }
-        fallback = f"nothing can listen on port {port} of {host}: {error}"
-        raise Invalid(what.get(error.errno, fallback) if error.errno is not None else fallback) from error
+    return Embedded(server, "http")
 
 
 class Runnable(Protocol):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cronkeeper.worker.guard import REFUSED, VARIABLE, die_with_guard, guard
+from cronkeeper.worker.guard import REFUSED, VARIABLE, become_guard, die_with_guard
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -51,7 +51,7 @@ def worker(path: Path | None) -> None:
     """Keep this node's crontab and run its jobs; a guard starts it again when it dies."""
     if VARIABLE not in os.environ:
         command = [sys.executable, "-m", "cronkeeper.cli.main", "worker"]
-        sys.exit(guard([*command, "--config", str(path)] if path is not None else command))
+        become_guard([*command, "--config", str(path)] if path is not None else command)
     die_with_guard()
     _refusing(_work, path)
 

@@ -1,27 +1,31 @@
-"""Wires an embedded install: SQLite, the tree in the process, a directory of artifacts, waitress, two loops."""
+"""Wires an embedded install: SQLite, the tree in the process, a directory of artifacts, waitress, two loops.
+
+The worker comes first and the rest is imported while it already runs: after a crash, ticks wait for as little
+as can be.
+"""
 
 import logging
 import os
 import pwd
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import click
 
-from cronkeeper.api.app import create_app
-from cronkeeper.api.identity import Identity, Role
-from cronkeeper.api.server import serve_embedded
-from cronkeeper.api.services import Services
+from cronkeeper.api.listen import listen
 from cronkeeper.cli.home import Home
 from cronkeeper.common import log as logs
 from cronkeeper.common.artifacts.directory import DirectoryStore
 from cronkeeper.common.clock import utc_now
 from cronkeeper.common.config import Fleet
+from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.embedded import EmbeddedServer
 from cronkeeper.common.coordination.lease import Lease
 from cronkeeper.common.errors import CronkeeperError
@@ -29,14 +33,14 @@ from cronkeeper.common.loop import run
 from cronkeeper.common.model import Node
 from cronkeeper.common.schedule import local_zone
 from cronkeeper.common.signing import NodeKey
-from cronkeeper.common.store.store import Store
 from cronkeeper.common.waker import Waker
-from cronkeeper.manager import nodes
-from cronkeeper.manager.desk import Desk
-from cronkeeper.manager.leader import Leader, LeaderRules
 from cronkeeper.worker.assembly import ANYONE, Assembled, Settings, assemble
 from cronkeeper.worker.crontab_file import UserCrontab, crond_pid, crontab_command
 from cronkeeper.worker.reporter import HttpSend
+
+if TYPE_CHECKING:
+    from cronkeeper.api.server import Embedded
+    from cronkeeper.common.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -45,19 +49,20 @@ THREADS = 8
 WAITERS = 4
 """Requests that may wait for a run's end: fewer than threads, so that the reports of nodes get through."""
 LOOK_EVERY = 5.0
+LOOP_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Thread:
-    """A loop in a thread, and what stops it."""
+class Loop:
+    """A loop in a thread."""
 
     waker: Waker
     thread: threading.Thread
 
     def join(self) -> None:
-        """Wait for its end."""
+        """Wait for its end, once it was told to stop."""
         self.waker.set()
-        self.thread.join(10)
+        self.thread.join(LOOP_TIMEOUT)
 
 
 def run_embedded(path: Path, port: int) -> None:
@@ -68,46 +73,34 @@ def run_embedded(path: Path, port: int) -> None:
     """
     home = Home(path)
     home.take()
+    listener = listen(HOST, port)
     logs.set_up("info")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _signal, _frame: stop.set())
     fleet = Fleet(timezone=local_zone(), run_as=_default_user())
-    store = Store(f"sqlite:///{home.database}")
-    store.upgrade()
     server = EmbeddedServer(home.tree_log)
-    artifacts = DirectoryStore(home.artifacts)
-    desk = Desk(store, server.connect(), artifacts)
-    http = serve_embedded(create_app(_services(home, desk, fleet)), HOST, port, THREADS)
-    worker = _worker(home, desk, server, fleet, f"http://{HOST}:{port}")
-    loops = [_lead(store, server, fleet, stop), _work(worker, stop)]
-    _say_ready(home, port)
-    stop.wait()
-    for loop in loops:
-        loop.join()
+    worker = _worker(home, server, fleet, f"http://{HOST}:{port}")
+    loops = [_work(worker, stop)]
+    try:
+        store = _store(home)
+        loops.append(_lead(store, server, fleet, stop))
+        http = _serve(home, store, server, fleet, listener)
+        _say_ready(home, port)
+        stop.wait()
+    finally:
+        stop.set()
+        for loop in loops:
+            loop.join()
     _say_stopped(worker)
-    http.close()
     worker.reporter.stop()
+    http.close()
     server.close()
 
 
-def _services(home: Home, desk: Desk, fleet: Fleet) -> Services:
-    tokens = {Role.ADMIN: home.token(home.admin_token), Role.USER: home.token(home.user_token)}
-    return Services(
-        desk=desk,
-        identity=Identity(tokens),
-        timezone=fleet.timezone,
-        max_waiters=WAITERS,
-        version=version("cronkeeper"),
-    )
-
-
-def _worker(home: Home, desk: Desk, server: EmbeddedServer, fleet: Fleet, url: str) -> Assembled:
+def _worker(home: Home, server: EmbeddedServer, fleet: Fleet, url: str) -> Assembled:
     identity = home.identity()
-    if not home.node_key.exists():
-        NodeKey.generate().save(home.node_key)
-    key = NodeKey.load(home.node_key)
-    nodes.add(desk, Node(name=identity.node, public_key=key.public, added_at=utc_now()))
+    key = _node_key(home)
     settings = Settings(
         node=identity.node,
         home=home.worker,
@@ -119,26 +112,68 @@ def _worker(home: Home, desk: Desk, server: EmbeddedServer, fleet: Fleet, url: s
         version=version("cronkeeper"),
         lease_ends=False,
     )
-    return assemble(settings, server.connect(), desk.artifacts, HttpSend(url, identity.node, key))
+    tree = server.connect()
+    for folder in paths.skeleton():
+        tree.ensure(folder)
+    return assemble(settings, tree, DirectoryStore(home.artifacts), HttpSend(url, identity.node, key))
 
 
-def _lead(store: Store, server: EmbeddedServer, fleet: Fleet, stop: threading.Event) -> Thread:
-    waker = Waker()
-    rules = LeaderRules(run_lease=fleet.run_lease, renew_every=LOOK_EVERY, first_grace=fleet.session_timeout)
-    leader = Leader(server.connect(), store, Lease(None), rules, name="embedded", notify=waker.set)
-    return _thread("leader", lambda: run(leader.step, waker, stop), waker)
+def _node_key(home: Home) -> NodeKey:
+    if not home.node_key.exists():
+        NodeKey.generate().save(home.node_key)
+    return NodeKey.load(home.node_key)
 
 
-def _work(assembled: Assembled, stop: threading.Event) -> Thread:
+def _work(assembled: Assembled, stop: threading.Event) -> Loop:
     def body() -> None:
         assembled.worker.start(utc_now())
         assembled.reporter.start()
         run(assembled.worker.step, assembled.waker, stop)
 
-    return _thread("worker", body, assembled.waker)
+    return _loop("worker", body, assembled.waker)
 
 
-def _thread(name: str, body: Callable[[], None], waker: Waker) -> Thread:
+def _store(home: Home) -> "Store":
+    from cronkeeper.common.store import nodes
+    from cronkeeper.common.store.store import Store
+
+    store = Store(f"sqlite:///{home.database}")
+    store.upgrade()
+    node = Node(name=home.identity().node, public_key=_node_key(home).public, added_at=utc_now())
+    store.transaction(lambda connection: nodes.add(connection, node))
+    return store
+
+
+def _lead(store: "Store", server: EmbeddedServer, fleet: Fleet, stop: threading.Event) -> Loop:
+    from cronkeeper.manager.leader import Leader, LeaderRules
+
+    waker = Waker()
+    rules = LeaderRules(run_lease=fleet.run_lease, renew_every=LOOK_EVERY, first_grace=fleet.session_timeout)
+    leader = Leader(server.connect(), store, Lease(None), rules, name="embedded", notify=waker.set)
+    return _loop("leader", lambda: run(leader.step, waker, stop), waker)
+
+
+def _serve(
+    home: Home, store: "Store", server: EmbeddedServer, fleet: Fleet, listener: socket.socket
+) -> "Embedded":
+    from cronkeeper.api.app import create_app
+    from cronkeeper.api.identity import Identity, Role
+    from cronkeeper.api.server import serve_embedded
+    from cronkeeper.api.services import Services
+    from cronkeeper.manager.desk import Desk
+
+    tokens = {Role.ADMIN: home.token(home.admin_token), Role.USER: home.token(home.user_token)}
+    services = Services(
+        desk=Desk(store, server.connect(), DirectoryStore(home.artifacts)),
+        identity=Identity(tokens),
+        timezone=fleet.timezone,
+        max_waiters=WAITERS,
+        version=version("cronkeeper"),
+    )
+    return serve_embedded(create_app(services), listener, THREADS)
+
+
+def _loop(name: str, body: Callable[[], None], waker: Waker) -> Loop:
     def guarded() -> None:
         try:
             body()
@@ -147,9 +182,9 @@ def _thread(name: str, body: Callable[[], None], waker: Waker) -> Thread:
             log.exception("the %s has failed", name)
             os._exit(1)
 
-    thread = threading.Thread(target=guarded, name=name)
+    thread = threading.Thread(target=guarded, name=name, daemon=True)
     thread.start()
-    return Thread(waker, thread)
+    return Loop(waker, thread)
 
 
 def _default_user() -> str:
@@ -164,9 +199,9 @@ def _say_ready(home: Home, port: int) -> None:
     user = _default_user()
     me = pwd.getpwuid(os.geteuid()).pw_name
     if _has_cron():
-        cron = f"cron runs here: the jobs stand in the crontab of {me} (crontab -l shows them)"
+        cron = f"cron runs here: the jobs stand in the crontab of {me}, see crontab -l"
     else:
-        cron = "no cron runs here (or it does not let this user in): the jobs start by cronkeeper's own clock"
+        cron = "no cron runs here, or not for this user: the jobs start by cronkeeper's own clock"
     url = f"http://{HOST}:{port}"
     click.echo(
         f"cronkeeper is ready on {url}\n"
@@ -177,7 +212,7 @@ def _say_ready(home: Home, port: int) -> None:
         f"    TOKEN=$(cat {home.admin_token})\n"
         f"    curl -s -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' {url}/jobs \\\n"
         '      -d \'{"type": "command", "command": "date", "schedule": "* * * * *"}\'\n'
-        f'    curl -s -H "Authorization: Bearer $TOKEN" {url}/jobs/1\n'
+        f'    curl -s -H "Authorization: Bearer $TOKEN" {url}/jobs\n'
         "  Ctrl-C or `make down` stops it; running jobs go on"
     )
 
@@ -188,5 +223,6 @@ def _say_stopped(assembled: Assembled) -> None:
     except CronkeeperError as error:
         click.echo(f"cronkeeper: our lines are still in the crontab, without effect: {error}", err=True)
         return
-    left = f"{running} running jobs go on, and the next start adopts them" if running else "no job is running"
-    click.echo(f"cronkeeper has stopped: our lines are out of the crontab, {left}")
+    left = {0: "no job is running", 1: "1 running job goes on, and the next start adopts it"}
+    said = left.get(running, f"{running} running jobs go on, and the next start adopts them")
+    click.echo(f"cronkeeper has stopped, and no line of it is in the crontab; {said}")

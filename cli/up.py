@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from cronkeeper.worker.guard import REFUSED, VARIABLE, die_with_guard, guard
+from cronkeeper.worker.guard import REFUSED, VARIABLE, become_guard, die_with_guard
 
 DOWN_TIMEOUT = 30.0
 
@@ -44,7 +44,7 @@ def up(home: Path, port: int) -> None:
             "--port",
             str(port),
         ]
-        sys.exit(guard(command))
+        become_guard(command)
     die_with_guard()
     from cronkeeper.cli.embedded import run_embedded
     from cronkeeper.common.errors import CronkeeperError

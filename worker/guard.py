@@ -1,22 +1,22 @@
 """The guard: the small parent of a daemon. It starts the daemon again whenever that dies.
 
-It imports next to nothing, so that it stays small and has little to fail of. The daemon dies with its guard,
-for two daemons must not share one home; the runs outlive both.
+It runs as a program of its own that imports next to nothing: so it stays small, and there is little of it that
+could fail. The daemon dies with its guard, for two daemons must not share one home; the runs outlive both.
 """
 
-import contextlib
-import ctypes
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from types import FrameType
+from typing import NoReturn
 
 REFUSED = 78
 """The exit code of a daemon that can't work as it was asked to (EX_CONFIG): starting it again won't help."""
 VARIABLE = "CRONKEEPER_GUARD"
+SMALL = {"MALLOC_ARENA_MAX": "1"}
+"""The daemon's threads mostly wait for each other, so arenas of their own only cost memory (mallopt(3))."""
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 10.0
 WELL_AFTER = 60.0
@@ -24,41 +24,61 @@ WELL_AFTER = 60.0
 _PR_SET_PDEATHSIG = 1
 
 
+def become_guard(command: Sequence[str]) -> NoReturn:
+    """Let this process go on as the guard of a command."""
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-I", "-S", __file__, *command])
+
+
 def guard(command: Sequence[str]) -> int:
     """Run the daemon until it ends by itself or is told to; returns its exit code."""
-    child: subprocess.Popen[bytes] | None = None
+    child: int | None = None
     told = False
 
     def pass_on(_signal: int, _frame: FrameType | None) -> None:
         nonlocal told
         told = True
-        if child is not None:
-            with contextlib.suppress(ProcessLookupError):
-                child.send_signal(signal.SIGTERM)
+        _tell(child)
 
     signal.signal(signal.SIGTERM, pass_on)
     signal.signal(signal.SIGINT, pass_on)
     pause = FIRST_PAUSE
     while True:
         began = time.monotonic()
-        child = subprocess.Popen(command, env={**os.environ, VARIABLE: str(os.getpid())})
-        code = child.wait()
+        child = os.posix_spawn(command[0], command, {**os.environ, **SMALL, VARIABLE: str(os.getpid())})
+        if told:
+            _tell(child)
+        _, status = os.waitpid(child, 0)
+        child, code = None, os.waitstatus_to_exitcode(status)
         if code in (0, REFUSED) or told:
-            return code
+            return code if code >= 0 else 128 - code
         if time.monotonic() - began > WELL_AFTER:
             pause = FIRST_PAUSE
-        print(
-            f"cronkeeper: the daemon has ended with {code}, it is started again", file=sys.stderr, flush=True
-        )
+        print(f"cronkeeper: the daemon has ended ({code}) and is started again", file=sys.stderr, flush=True)
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def die_with_guard() -> None:
     """To be called first in the daemon: have the kernel end it when its guard ends."""
+    import ctypes
+
     parent = os.environ.pop(VARIABLE, None)
     if parent is None:
         return
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0 or os.getppid() != int(parent):
         os._exit(1)
+
+
+def _tell(child: int | None) -> None:
+    if child is None:
+        return
+    try:
+        os.kill(child, signal.SIGTERM)
+    except ProcessLookupError:
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(guard(sys.argv[1:]))

@@ -30,8 +30,8 @@ class EmbeddedServer:
     Persistent nodes are kept in the file at `log_path`, or in memory only where that is None. A call returns
     when what it wrote is on the disk; others may see it a moment before, but what they write because of it
     reaches the disk after it. Ephemeral nodes and sessions end with the process. Watches and listeners are
-    called by the thread whose call made the change. `clock` counts the timeout of the sessions that no
-    client is connected to.
+    called by the thread whose call made the change. `clock` counts the timeout of a session that no client
+    is connected to; that it is over is noticed at the next call of any client.
     """
 
     def __init__(self, log_path: Path | None, clock: Callable[[], float] = boottime) -> None:

@@ -21,7 +21,7 @@ COMPACT_GROWTH = 4
 
 
 class TreeLog:
-    """The open file. `append` and `compact` are called by one thread at a time, `settle` by any number.
+    """The open file. One thread at a time may `append` changes or `compact`; any number may `settle`.
 
     Positions count the bytes ever appended, so they go on growing when the file is rewritten.
     """

@@ -10,6 +10,7 @@ from typing import Any
 from kazoo.exceptions import (
     BadVersionError,
     KazooException,
+    NoAuthError,
     NoChildrenForEphemeralsError,
     NodeExistsError,
     NoNodeError,
@@ -19,7 +20,7 @@ from kazoo.exceptions import (
 )
 from kazoo.handlers.threading import KazooTimeoutError
 
-from cronkeeper.common.errors import CronkeeperError, Invalid, Unavailable
+from cronkeeper.common.errors import CronkeeperError, Forbidden, Invalid, Unavailable
 
 from .checks import batch_bytes, check_batch, checked_path
 from .kazoo_client import SessionClient
@@ -50,6 +51,7 @@ _ANSWERS: dict[type[KazooException], tuple[type[CronkeeperError], str]] = {
     NodeExistsError: (NodeExists, "there is a node {} already"),
     BadVersionError: (BadVersion, "{} is at another version"),
     NotEmptyError: (NotEmpty, "there are nodes below {}"),
+    NoAuthError: (Forbidden, "ZooKeeper does not allow this at {}"),
     NoChildrenForEphemeralsError: (Invalid, "{} can't be made: its parent is ephemeral"),
 }
 

@@ -5,14 +5,16 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from cronkeeper.common.errors import Unavailable
 
-from . import leader, migrations
+from . import leader
 from .engine import WRITE_AT_ONCE, make_engine, url_for_people
 from .faults import Fault, fault_of, translated
+from .migrations import NEWEST
 
 T = TypeVar("T")
 
@@ -70,8 +72,20 @@ class Store:
         Raises:
             Conflict: a newer version has already changed them.
         """
+        if self._form() == NEWEST:
+            return
+        from .upgrade import upgrade
+
         with translated(self.url_for_people):
-            migrations.upgrade(self._engine)
+            upgrade(self._engine)
+
+    def _form(self) -> str | None:
+        """The form that the tables are in; None where there are none."""
+        chosen = sa.text("SELECT version_num FROM alembic_version")
+        try:
+            return self.transaction(lambda conn: conn.execute(chosen).scalar())
+        except DBAPIError:
+            return None
 
     def close(self) -> None:
         """Close all connections that are not in use."""

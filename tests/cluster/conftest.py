@@ -1,6 +1,9 @@
 """Installs on hosts made of namespaces. Everything is torn down with the test process, however it ends."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support.installs import Embedded, Testbed
@@ -27,3 +30,12 @@ def install(
         embedded.start()
         yield embedded
         embedded.stop()
+
+
+@pytest.fixture(scope="module")
+def open_folder() -> Iterator[Path]:
+    """A folder that jobs of any user reach, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp(prefix="cronkeeper-jobs-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)

@@ -4,7 +4,10 @@ B: killed at :59.0 and started again at once. C: killed a third of the way throu
 at once. D: away from :59 to :05. First it is cronkeeper that dies, guard and all, then crond.
 """
 
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from support.installs import Embedded, next_minute, sleep_until
@@ -30,15 +33,13 @@ class Bench:
 
 
 def _tick(minute: float) -> str:
-    from datetime import UTC, datetime
-
     return f"{datetime.fromtimestamp(minute, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def bench(tmp_path_factory: pytest.TempPathFactory, open_folder: Path) -> Iterator[Bench]:
     home = tmp_path_factory.mktemp("kill")
-    log = JobLog(home / "jobs")
+    log = JobLog(open_folder / "jobs")
     with Host(None, "table", "", home / "host") as host:
         embedded = Embedded(host, "root", root_home=home)
         embedded.start()
@@ -85,7 +86,7 @@ def test_around_a_burst_nothing_is_lost_or_doubled(
     if case == "D":
         sleep_until(minute + 5)
     start(bench)
-    whole_again = max(wait_for_clock(), minute) - minute
+    whole_again = max(time.time(), minute) - minute
     wait_until(lambda: len(bench.starts_of(minute)) >= JOBS, 20)
     sleep_until(minute + 12)
     starts = bench.starts_of(minute)
@@ -97,9 +98,3 @@ def test_around_a_burst_nothing_is_lost_or_doubled(
 
 OWN_PACE = 4.5
 """Seconds after the minute by which a burst that nothing disturbed is over: crond itself is up to 2 s late."""
-
-
-def wait_for_clock() -> float:
-    import time
-
-    return time.time()

@@ -57,7 +57,11 @@ def kill_at_random(embedded: Embedded, chance: random.Random) -> None:
     if victim == "daemon":
         os.kill(embedded.daemon, signal.SIGKILL)
     else:
-        embedded.kill() if victim == "both" else os.kill(embedded.guard, signal.SIGKILL)
+        if victim == "both":
+            embedded.kill()
+        else:
+            os.kill(embedded.guard, signal.SIGKILL)
+            embedded.await_end()
         wait_until(lambda: not held(embedded), 10)
         embedded.start()
     wait_until(lambda: answers(embedded.client), 30)
@@ -83,11 +87,13 @@ def answers(client: Client) -> bool:
 
 
 @pytest.mark.timeout(900)
-def test_killed_at_random_moments_nothing_is_lost_and_nothing_is_doubled(tmp_path: Path) -> None:
+def test_killed_at_random_moments_nothing_is_lost_and_nothing_is_doubled(
+    tmp_path: Path, open_folder: Path
+) -> None:
     seed = int(os.environ.get("CRONKEEPER_TEST_SEED", str(time.time_ns())))
     print(f"CRONKEEPER_TEST_SEED={seed}")
     chance = random.Random(seed)
-    log = JobLog(tmp_path / "jobs", seconds=0.5)
+    log = JobLog(open_folder / "jobs", seconds=0.5)
     with Host(None, "killed", "", tmp_path / "host") as host:
         embedded = Embedded(host, "root", root_home=tmp_path)
         embedded.start()

@@ -20,6 +20,7 @@ from cronkeeper.common.coordination.tree import (
     NodeExists,
     NoNode,
     NotEmpty,
+    Op,
     SetData,
     Tree,
 )
@@ -109,7 +110,7 @@ def test_an_empty_batch_changes_nothing(tree: Tree) -> None:
 
 
 def test_create_and_delete_in_one_batch_assert_that_there_is_no_such_node(tree: Tree) -> None:
-    absent = [Create("/live"), Delete("/live", 0)]
+    absent: list[Op] = [Create("/live"), Delete("/live", 0)]
     tree.commit([*absent, Create("/first")])
     tree.commit([Create("/live", ephemeral=True)])
     with pytest.raises(NodeExists):

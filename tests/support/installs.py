@@ -59,10 +59,14 @@ class Embedded:
 
     def kill(self) -> None:
         """kill -9 the guard and the daemon."""
-        assert self._outer is not None
         for pid in (self.guard, self.daemon):
             os.kill(pid, signal.SIGKILL)
-        self._outer.wait()
+        self.await_end()
+
+    def await_end(self) -> None:
+        """Wait until the guard is gone."""
+        assert self._outer is not None
+        self._outer.wait(10)
 
     def stop(self) -> str:
         """Stop it as `make down` does; returns what it said."""

@@ -43,15 +43,17 @@ class Clock:
 
 
 class TroubledStore(Store):
-    """Raises each of `troubles` once, in place of a transaction."""
+    """Counts transactions, and raises each of `troubles` once, in place of one."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.troubles: list[Exception] = []
+        self.transactions = 0
 
     def transaction(self, work: Callable[[Connection], T]) -> T:
         if self.troubles:
             raise self.troubles.pop()
+        self.transactions += 1
         return super().transaction(work)
 
 
@@ -92,10 +94,10 @@ class Office:
         client: FlaskClient = self.app.test_client()
         return client.open(path, method=method, headers=headers, **options)
 
-    def create(self, role: Role = Role.USER, **changes: Any) -> TestResponse:
+    def create(self, as_: Role = Role.USER, **changes: Any) -> TestResponse:
         """POST /jobs of a good job with these changes; a field that is set to ... is left out."""
         fields = {name: value for name, value in (COMMAND | changes).items() if value is not ...}
-        return self.call("POST", "/jobs", role, json=fields)
+        return self.call("POST", "/jobs", as_, json=fields)
 
     def jobs(self) -> list[Job]:
         """All that are stored."""

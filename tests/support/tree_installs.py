@@ -141,6 +141,21 @@ class Cluster(Install):
             proxy.close()
 
 
+def eventually(call: Callable[[], T]) -> T:
+    """What the call returns once it is answered, as a daemon that goes on asking would see it."""
+    answers: list[T] = []
+
+    def answered() -> bool:
+        try:
+            answers.append(call())
+        except Unavailable:
+            return False
+        return True
+
+    wait_until(answered, deadline=20.0)
+    return answers[0]
+
+
 def _known(session: Session | None) -> tuple[int, bytes] | None:
     return None if session is None else (session.id, session.password)
 

@@ -1,5 +1,7 @@
 """Operations are joined into few batches, none too large, and no group is torn apart."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +35,7 @@ def test_no_batch_of_more_than_one_group_is_too_large_and_no_two_neighbours_woul
     joined = list(batches(groups, LIMIT))
     for batch in joined:
         assert batch_bytes(batch) <= LIMIT or batch in groups
-    for left, right in zip(joined, joined[1:], strict=False):
+    for left, right in itertools.pairwise(joined):
         first_group = next(group for group in groups if group[0] is right[0])
         assert batch_bytes(left) + batch_bytes(first_group) > LIMIT
 

@@ -1,11 +1,14 @@
 """A small real cluster on one machine: ZooKeeper, MariaDB, SeaweedFS, an API, managers, and workers on hosts."""
 
+import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +24,7 @@ CRONKEEPER = (sys.executable, "-m", "cronkeeper.cli.main")
 PROBE = Path(__file__).with_name("probe.py")
 API_PORT = 30000
 """On the hub; the machine's own loopback has a port of its choice."""
+LIVE_TIMEOUT = 30.0
 SERVICE_PORT = {"zookeeper": 2181, "mariadb": 3306, "seaweedfs": 8333}
 
 
@@ -86,9 +90,13 @@ class Worker:
 
     def kill(self) -> None:
         """kill -9 the guard, with which the daemon goes."""
+        if self._outer is not None and self._outer.poll() is None:
+            os.kill(self.guard_pid, signal.SIGKILL)
+        self.bury()
+
+    def bury(self) -> None:
+        """Take note that it is gone, with its host or by itself."""
         if self._outer is not None:
-            if self._outer.poll() is None:
-                os.kill(self.guard_pid, 9)
             end(self._outer)
             self._outer = None
 
@@ -111,7 +119,7 @@ class Cluster:
         self.managers: list[Daemon] = []
 
     def start(self, port: int = 0) -> None:
-        """Start everything; returns when the API answers and every worker has been started.
+        """Start everything; returns when the API answers and every worker is live.
 
         `port` is the API's on this machine's loopback; 0 for any.
         """
@@ -131,6 +139,7 @@ class Cluster:
         self._start_daemons()
         for number in range(1, self._count + 1):
             self.add_node(f"n{number}", f"10.77.0.{10 + number}")
+        self._await_live()
 
     def add_node(self, name: str, ip: str) -> None:
         """Boot a host, make its key known, and start its worker."""
@@ -154,7 +163,7 @@ class Cluster:
     def power_off(self, name: str) -> None:
         """Cut a host's power."""
         self.hosts[name].kill()
-        self.workers[name].kill()
+        self.workers[name].bury()
 
     def power_on(self, name: str) -> None:
         """Boot it again, with the same disk; its worker starts with it."""
@@ -176,6 +185,12 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _await_live(self) -> None:
+        deadline = time.monotonic() + LIVE_TIMEOUT
+        while not all(node["live"] for node in json.loads(self.cronkeeper("node", "list", "--json"))):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the workers are not live after {LIVE_TIMEOUT} s: see {self.home}/hosts")
 
     def _start_services(self) -> None:
         prefix = self.network.prefix

@@ -12,6 +12,7 @@ from support.samples import NOW, new_job
 
 from cronkeeper.common.errors import Conflict
 from cronkeeper.common.store import jobs, leader
+from cronkeeper.common.store.migrations import NEWEST
 from cronkeeper.common.store.schema import metadata
 from cronkeeper.common.store.store import Store
 
@@ -44,6 +45,11 @@ def test_the_tables_in_mariadb_compare_text_byte_by_byte(maria_url: str) -> None
     )
     assert store.transaction(lambda conn: conn.exec_driver_sql(query).all()) == [("utf8mb4_bin",)]
     store.close()
+
+
+def test_the_newest_form_is_the_one_that_the_code_calls_so(store: Store) -> None:
+    heads = store.transaction(lambda conn: MigrationContext.configure(conn).get_current_heads())
+    assert heads == (NEWEST,)
 
 
 def test_an_upgrade_of_what_is_up_to_date_changes_nothing(store: Store) -> None:

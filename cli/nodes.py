@@ -1,0 +1,64 @@
+"""`cronkeeper node`: add nodes, and look at them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from cronkeeper.cli import show
+from cronkeeper.cli.client import Client, Refused, connected
+from cronkeeper.cli.show import json_option
+
+
+@click.group()
+def node() -> None:
+    """Add nodes, and look at them."""
+
+
+@node.command(name="list")
+@json_option
+@connected
+def list_(client: Client, as_json: bool) -> None:
+    """List the nodes."""
+    nodes = client.call("GET", "/nodes").json
+    show.many(nodes, ("name", "live", "jobs", "crond", "version", "added_at"), as_json=as_json)
+
+
+@node.command()
+@click.argument("name")
+@click.option(
+    "--key-file",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A new file for the node's private key, to be brought to the node.",
+)
+@json_option
+@connected
+def add(client: Client, name: str, key_file: Path, as_json: bool) -> None:
+    """Let a node in: make its key, and tell the API the public half."""
+    with _new_key(key_file) as public:
+        added = client.call("POST", "/nodes", {"name": name, "public_key": public}).json
+    if as_json:
+        show.one(added, as_json=True)
+    else:
+        click.echo(f"node {name} is added; its key is in {key_file}")
+
+
+@contextmanager
+def _new_key(path: Path) -> Iterator[str]:
+    """A new key pair: the private half in a new file, which goes away again where the block fails."""
+    from cronkeeper.common.signing import NodeKey
+
+    key = NodeKey.generate()
+    try:
+        key.save(path)
+    except FileExistsError as error:
+        raise Refused(f"{path} exists already: a node's key is never overwritten") from error
+    except OSError as error:
+        raise Refused(f"the key can't be written to {path}: {error.strerror}") from error
+    try:
+        yield key.public
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise

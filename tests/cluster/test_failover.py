@@ -1,0 +1,128 @@
+"""The cluster, with its parts failing one after the other: everything resumes by itself."""
+
+import base64
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+from support.client import Client
+from support.installs import Testbed, next_minute, sleep_until
+from support.joblog import JobLog
+from support.wait import wait_until
+from testbed.cluster import Cluster, Daemon
+
+JOBS = 6
+
+
+class Fleet:
+    """A cluster with jobs that are due every minute, and what they wrote down."""
+
+    def __init__(self, cluster: Cluster, log: JobLog) -> None:
+        self.cluster = cluster
+        self.log = log
+        self.client = Client(cluster.url, cluster.admin_token)
+        self.jobs = [
+            self.client.create(type="command", command=log.command, schedule="* * * * *")["id"]
+            for _ in range(JOBS)
+        ]
+        wait_until(lambda: all(self.nodes().values()), 15)
+        self.began = datetime.now(UTC)
+
+    def nodes(self) -> dict[str, str]:
+        return {job: self.client.get(f"/jobs/{job}")["assigned_node"] for job in self.jobs}
+
+    def ran(self, job: str, tick: str) -> dict[str, Any] | None:
+        """The run of a tick, once it has ended."""
+        runs = self.client.get(f"/jobs/{job}/runs")
+        return next((run for run in runs if run["tick"] == tick and run["ended_at"]), None)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory, open_folder: Path) -> Iterator[Fleet]:
+    with Cluster(tmp_path_factory.mktemp("fleet") / "cluster") as cluster:
+        yield Fleet(cluster, JobLog(open_folder / "jobs"))
+
+
+def created(client: Client, **job: Any) -> dict[str, Any]:
+    """A new job, as soon as the API takes one again."""
+
+    def attempt() -> dict[str, Any] | None:
+        try:
+            answer = client.call("POST", "/jobs", {"schedule": None, **job})
+        except urllib3.exceptions.HTTPError:
+            return None
+        return answer.json if answer.status == 201 else None
+
+    return wait_until(attempt, 30, every=0.2) or {}
+
+
+def test_when_a_host_dies_its_jobs_move_and_the_tick_in_the_gap_runs_elsewhere(fleet: Fleet) -> None:
+    moved = [job for job, node in fleet.nodes().items() if node == "n1"]
+    assert 0 < len(moved) < JOBS, "the jobs are not spread over both nodes"
+    minute = next_minute(margin=6)
+    sleep_until(minute - 3)
+    fleet.cluster.power_off("n1")
+    wait_until(lambda: set(fleet.nodes().values()) == {"n2"}, 20)
+    table = Testbed(fleet.cluster).crontabs()["n2"]
+    assert all(f"# cronkeeper {job} " in table for job in fleet.jobs)
+    tick = f"{datetime.fromtimestamp(minute, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    for job in moved:
+        run = wait_until(lambda job=job: fleet.ran(job, tick), 20)
+        assert run is not None
+        assert (run["node"], run["started_by"], run["exit_code"]) == ("n2", "adoption", int(job) % 3)
+    assert fleet.log.doubled() == []
+
+
+def test_a_host_that_is_back_takes_new_jobs_and_no_old_ones(fleet: Fleet) -> None:
+    fleet.cluster.power_on("n1")
+    wait_until(lambda: all(node["live"] for node in fleet.client.get("/nodes")), 30)
+    job = created(fleet.client, type="command", command="hostname")
+    wait_until(lambda: fleet.client.get(f"/jobs/{job['id']}")["assigned_node"] == "n1", 15)
+    run = fleet.client.run_now(job["id"])
+    assert fleet.client.output(run["id"]) == "n1\n"
+    assert set(fleet.nodes().values()) == {"n2"}
+    assert "cronkeeper" not in Testbed(fleet.cluster).crontabs()["n1"]
+
+
+def test_when_the_leader_dies_the_standby_places_the_next_job(fleet: Fleet) -> None:
+    leader = max(fleet.cluster.managers, key=epoch)
+    before = epoch(leader)
+    leader.kill()
+    job = created(fleet.client, type="command", command="echo placed by the standby")
+    run = fleet.client.run_now(job["id"])
+    assert run["state"] == "succeeded"
+    assert max(epoch(manager) for manager in fleet.cluster.managers) > before
+    leader.start()
+
+
+def epoch(manager: Daemon) -> int:
+    """The last epoch that a manager said it leads in."""
+    said = [line for line in manager.log_path.read_text().splitlines() if " leads, epoch " in line]
+    return int(said[-1].rpartition(" ")[2]) if said else 0
+
+
+@pytest.mark.parametrize("name", ["mariadb", "zookeeper", "seaweedfs"])
+def test_after_a_server_was_killed_and_started_everything_resumes_by_itself(fleet: Fleet, name: str) -> None:
+    server = getattr(fleet.cluster, name)
+    server.kill()
+    time.sleep(3)  # long enough for everyone to notice
+    server.start()
+    script = f"#!/bin/sh\necho after {name}\n".encode()
+    job = created(fleet.client, type="script", executable=base64.b64encode(script).decode())
+    run = fleet.client.run_now(job["id"], wait=40)
+    assert run["state"] == "succeeded", run
+    assert fleet.client.output(run["id"]) == f"after {name}\n"
+
+
+def test_through_all_of_it_no_tick_was_lost_or_doubled(fleet: Fleet) -> None:
+    sleep_until(next_minute() + 10)
+    assert fleet.log.doubled() == []
+    started = {(line.job, line.tick) for line in fleet.log.starts()}
+    end = datetime.now(UTC).replace(second=0, microsecond=0)
+    for minute in range(int(fleet.began.timestamp()) // 60 + 1, int(end.timestamp()) // 60 + 1):
+        tick = f"{datetime.fromtimestamp(60 * minute, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        assert {job for job in fleet.jobs if (job, tick) not in started} == set(), tick
