@@ -43,7 +43,7 @@ def processes(host: Host) -> dict[int, Process]:
         try:
             if (folder / "ns/pid").readlink() == space:
                 found[int(folder.name)] = _process((folder / "stat").read_text())
-        except (FileNotFoundError, ProcessLookupError):
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
     return found
 

@@ -45,7 +45,7 @@ def guard(command: Sequence[str]) -> int:
     pause = FIRST_PAUSE
     while True:
         began = time.monotonic()
-        child = os.posix_spawn(command[0], command, {**os.environ, **SMALL, VARIABLE: str(os.getpid())})
+        child = os.posix_spawn(command[0], list(command), {**os.environ, **SMALL, VARIABLE: str(os.getpid())})
         if told:
             _tell(child)
         _, status = os.waitpid(child, 0)
