@@ -4,7 +4,7 @@ import re
 
 from cronkeeper.common.errors import Invalid
 
-from .tree import MAX_BATCH_BYTES, Batch, Create, Delete, Op, _bytes
+from .tree import MAX_BATCH_BYTES, Batch, Create, Delete, Op, size_of
 
 # ZooKeeper's rule (PathUtils.validatePath): no empty, "." or ".." names, no control characters, no
 # surrogates, which is what Java sees where a character lies beyond the basic plane.
@@ -34,7 +34,7 @@ def check_batch(ops: Batch) -> None:
 
 def batch_bytes(ops: Batch) -> int:
     """About what the operations take in a request."""
-    return sum(_bytes(op) for op in ops)
+    return sum(size_of(op) for op in ops)
 
 
 def _check_op(op: Op) -> None:

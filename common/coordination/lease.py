@@ -38,7 +38,12 @@ class Lease:
             self._deadline = max(self._deadline, sent_at + self._length)
 
     def renew(self, tree: Tree) -> None:
-        """Ask the leader. Raises: Unavailable, and then the right stays as it was."""
+        """Ask the leader. Raises: Unavailable, and then the right stays as it was.
+
+        A server may grant a shorter session than was asked for: then that is what counts.
+        """
         sent_at = self._clock()
         tree.sync()
+        if self._length is not None:
+            self._length = min(self._length, tree.session().timeout * SHARE)
         self.renewed(sent_at)

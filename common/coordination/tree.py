@@ -10,7 +10,7 @@ repeats the same write where it did not land.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from cronkeeper.common.errors import Conflict, NotFound
@@ -96,7 +96,7 @@ class Session:
     """A session, so that a daemon that is started again can come back to it. The password is a secret."""
 
     id: int
-    password: bytes
+    password: bytes = field(repr=False)
     timeout: float
     """Seconds without a sign of life after which the server ends the session, as negotiated."""
 
@@ -175,7 +175,7 @@ def batches(groups: Iterable[Batch], limit: int = MAX_BATCH_BYTES) -> Iterator[l
     batch: list[Op] = []
     size = 0
     for group in groups:
-        cost = sum(_bytes(op) for op in group)
+        cost = sum(size_of(op) for op in group)
         if batch and size + cost > limit:
             yield batch
             batch, size = [], 0
@@ -185,6 +185,6 @@ def batches(groups: Iterable[Batch], limit: int = MAX_BATCH_BYTES) -> Iterator[l
         yield batch
 
 
-def _bytes(op: Op) -> int:
+def size_of(op: Op) -> int:
     """About what an operation takes in a request: header, path, data, ACL."""
     return 64 + len(op.path.encode()) + len(getattr(op, "data", b""))

@@ -75,3 +75,9 @@ def _cut_off() -> EmbeddedTree:
     tree = EmbeddedServer(None).connect()
     tree.disconnect()
     return tree
+
+
+def test_a_shorter_session_than_was_asked_for_makes_a_shorter_right() -> None:
+    lease = Lease(6.0, clock=lambda: 100.0)
+    lease.renew(EmbeddedServer(None).connect(session_timeout=3.0))
+    assert lease.deadline == 102.0
