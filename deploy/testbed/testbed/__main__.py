@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -38,6 +39,7 @@ def up(home: Path, nodes: int, port: int) -> int:
             f"make cluster: one runs already, process {running['pid']}: make cluster DO=down", file=sys.stderr
         )
         return 1
+    shutil.rmtree(home, ignore_errors=True)  # what one that was killed left
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _signal, _frame: stop.set())
@@ -134,10 +136,12 @@ def _alive(pid: int, started: str) -> bool:
 
 
 def _start_time(pid: int) -> str | None:
+    """When the process was started; None where it has ended."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
+    return fields[19] if fields[0] != "Z" else None
 
 
 if __name__ == "__main__":
