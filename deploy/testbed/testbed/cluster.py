@@ -31,6 +31,8 @@ SERVICE_PORT = {"zookeeper": 2181, "mariadb": 3306, "seaweedfs": 8333}
 class Daemon(Server):
     """A daemon of cronkeeper on the hub."""
 
+    stop_timeout = 5.0
+
     def __init__(
         self, home: Path, words: Sequence[str], prefix: Sequence[str], *, probe: Sequence[str] = ("true",)
     ) -> None:
@@ -208,7 +210,7 @@ class Cluster:
         for number in range(1, self._manager_count + 1):
             self.managers.append(Daemon(self.home / f"manager{number}", ["manager", *config], prefix))
         for daemon in (*self.managers, self.api):
-            self._stack.callback(daemon.kill)
+            self._stack.callback(daemon.stop)
             daemon.start()
 
     def _write_configs(self) -> Path:
