@@ -1,5 +1,5 @@
 # The commands that people learn. Each works from a clean clone.
-.PHONY: up down deps check test bench cluster venv venv-dev
+.PHONY: up down deps check test bench cluster lint venv venv-dev
 PORT ?= 30000
 HOME_DIR ?= ./var
 NODES ?= 2
@@ -18,14 +18,17 @@ deps:
 	@deploy/deps.sh
 
 # Lint, types and unit tests: seconds.
-check: venv-dev
+check: lint
+	@$(BIN)/pytest -q tests/unit
+
+lint: venv-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy $(PACKAGES)
-	@$(BIN)/pytest -q tests/unit
+	@MYPYPATH=deploy/testbed $(BIN)/mypy -p testbed
 
 # Everything, on the real servers and on hosts made of namespaces.
-test: deps check
+test: deps lint
 	@$(BIN)/pytest tests
 
 # make bench WHAT=latency|burst|idle runs one of them.

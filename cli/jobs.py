@@ -110,7 +110,7 @@ def run(client: Client, job_id: str, wait: float, as_json: bool) -> None:
     if as_json:
         shown.one(seen, as_json=True)
     else:
-        click.echo(f"run {seen['id']} is {seen['state']}{_why(seen)}")
+        click.echo(f"run {seen['id']}: {seen['state']}{_why(seen)}")
     if wait > 0:
         click.get_current_context().exit(_exit_code(seen))
 

@@ -31,6 +31,8 @@ ACCEPTED = (
     f"five cron fields (minute hour day-of-month month day-of-week), one of {', '.join(NAMES)}, or {ONCE}"
 )
 _PLAIN_FIELDS = re.compile(r"[0-9A-Za-z*,/ -]+")
+_STEP_OF_ONE_VALUE = re.compile(r"(^|[ ,])\w+/")
+_LARGE = re.compile(r"\d{3}")
 _LAST_OR_NTH = re.compile(r"[LW#]")
 
 
@@ -90,6 +92,10 @@ def _refuse_what_cron_reads_otherwise(fields: str) -> None:
         raise CronSimError(f"it has {len(fields.split())} fields and not five")
     if not _PLAIN_FIELDS.fullmatch(fields):
         raise CronSimError("it has characters that cron does not know")
+    if _STEP_OF_ONE_VALUE.search(fields):
+        raise CronSimError("a step needs a range or * before it, such as 0-59/5")
+    if _LARGE.search(fields):
+        raise CronSimError("no field takes a number of three digits")
     months_and_days = fields.split()[3:]
     if any(_LAST_OR_NTH.search(field) for field in fields.split()[:3]) or any(
         re.search(r"\d[LW]|^L$", field) for field in months_and_days

@@ -102,7 +102,7 @@ class Session:
 
 
 class Tree(ABC):
-    """One client of the tree. Calls come from one thread; watches fire on another and must only set an event.
+    """One client of the tree, for any number of threads. Watches fire on another one and must only set an event.
 
     Every call raises `Unavailable` where no answer came in time.
     """

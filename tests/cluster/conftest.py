@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -10,26 +11,33 @@ from support.installs import Embedded, Testbed
 from testbed.cluster import Cluster
 from testbed.hosts import USER, Host
 
+NAMES = ("embedded, unprivileged", "embedded, root", "test-bed")
 
-@pytest.fixture(scope="module", params=["embedded, unprivileged", "embedded, root", "test-bed"])
-def install(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Embedded | Testbed]:
-    """Each install in turn, with foreign lines in its crontabs."""
-    home = tmp_path_factory.mktemp("install")
-    if request.param == "test-bed":
-        with Cluster(home / "cluster") as cluster:
-            testbed = Testbed(cluster)
-            testbed.seed_foreign_lines()
-            yield testbed
-        return
-    user = "root" if request.param == "embedded, root" else USER
-    with Host(None, "embedded", "", home / "host") as host:
-        embedded = Embedded(host, user, root_home=home)
-        embedded.seed_foreign_lines()
-        embedded.start()
-        yield embedded
-        embedded.stop()
+
+@pytest.fixture(scope="module")
+def installs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Embedded | Testbed]]:
+    """Every install, with foreign lines in its crontabs: all at once, so that their minutes pass together."""
+    home = tmp_path_factory.mktemp("installs")
+    with ExitStack() as stack:
+        cluster = stack.enter_context(Cluster(home / "cluster"))
+        made: dict[str, Embedded | Testbed] = {"test-bed": Testbed(cluster)}
+        for name, user in (("embedded, unprivileged", USER), ("embedded, root", "root")):
+            place = home / user
+            place.mkdir()
+            host = stack.enter_context(Host(None, f"of-{user}", "", place / "host"))
+            made[name] = Embedded(host, user, root_home=place)
+        for install in made.values():
+            install.seed_foreign_lines()
+            if isinstance(install, Embedded):
+                install.start()
+                stack.callback(install.stop)
+        yield made
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def install(request: pytest.FixtureRequest, installs: dict[str, Embedded | Testbed]) -> Embedded | Testbed:
+    """Each install in turn."""
+    return installs[request.param]
 
 
 @pytest.fixture(scope="module")

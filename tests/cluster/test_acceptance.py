@@ -46,14 +46,22 @@ def runs_of(install: Install, job_id: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def minutely(install: Install) -> dict[str, Any]:
-    """A job that is due every minute, made first so that its tick comes while the other tests run."""
-    return install.client.create(
-        type="command",
-        name="every minute",
-        schedule="* * * * *",
-        command="echo at $CRONKEEPER_TICK as $(id -un) 100% sure; echo oops >&2",
-    )
+def all_minutely(installs: dict[str, Install]) -> dict[Install, dict[str, Any]]:
+    """A job on each that is due every minute, made first so that its tick comes while the other tests run."""
+    return {
+        install: install.client.create(
+            type="command",
+            name="every minute",
+            schedule="* * * * *",
+            command="echo at $CRONKEEPER_TICK as $(id -un) 100% sure; echo oops >&2",
+        )
+        for install in installs.values()
+    }
+
+
+@pytest.fixture
+def minutely(install: Install, all_minutely: dict[Install, dict[str, Any]]) -> dict[str, Any]:
+    return all_minutely[install]
 
 
 def test_a_new_job_stands_readable_in_exactly_one_nodes_crontab(

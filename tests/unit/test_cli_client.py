@@ -222,7 +222,7 @@ def test_a_run_by_hand_is_only_asked_for(say: Words, office: Office) -> None:
     result = say("job", "run", "1")
 
     assert result.exit_code == 0
-    assert result.stdout.endswith(" is queued\n")
+    assert result.stdout.endswith(": queued\n")
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_who_waits_learns_how_the_run_ended(
 
     (result,) = results
     assert result.exit_code == exit_code
-    assert f"run {asked.id} is {state}" in result.stdout
+    assert f"run {asked.id}: {state}" in result.stdout
     assert str(changes.get("reason", "exit code")) in result.stdout
 
 

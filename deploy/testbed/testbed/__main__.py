@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from .cluster import Cluster
 
@@ -87,7 +88,7 @@ def down(home: Path) -> int:
     return 0
 
 
-def _state(cluster: Cluster) -> dict[str, object]:
+def _state(cluster: Cluster) -> dict[str, Any]:
     parts = {
         "zookeeper": cluster.zookeeper.pid,
         "mariadb": cluster.mariadb.pid,
@@ -106,13 +107,10 @@ def _state(cluster: Cluster) -> dict[str, object]:
     }
 
 
-def _print(state: dict[str, object]) -> None:
-    parts, crontabs = state["parts"], state["crontabs"]
-    assert isinstance(parts, dict)
-    assert isinstance(crontabs, dict)
-    for name, pid in parts.items():
+def _print(state: dict[str, Any]) -> None:
+    for name, pid in state["parts"].items():
         print(f"  {name:<14} process {pid:<8} {'runs' if _start_time(pid) else 'is down'}")
-    for name, path in crontabs.items():
+    for name, path in state["crontabs"].items():
         print(f"  the crontab of {name}: {path}")
     print(
         f"a cluster runs on {state['url']}\n"
@@ -122,10 +120,10 @@ def _print(state: dict[str, object]) -> None:
     )
 
 
-def _read(home: Path) -> dict[str, object] | None:
+def _read(home: Path) -> dict[str, Any] | None:
     """The state of the cluster that runs; None where none does."""
     try:
-        state = json.loads((home / "state.json").read_text())
+        state: dict[str, Any] = json.loads((home / "state.json").read_text())
     except (OSError, ValueError):
         return None
     return state if _alive(state["pid"], state["started"]) else None
