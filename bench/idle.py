@@ -44,7 +44,7 @@ def run(home: Path, install: str, jobs: int, runs: int) -> None:
 
 
 def _start_again(place: Site, jobs: int) -> tuple[Site, float | None, float | None]:
-    """Stop and start, if that is ours to do: what runs then, and how long it took to be ready, and to write its lines."""
+    """Stop and start, if that is ours: what runs then, and the seconds until it was ready and its lines stood."""
     if place.embedded is None:
         return place, None, None
     place.embedded.stop()

@@ -4,6 +4,7 @@ A key `url` in the table `[sql]` is CRONKEEPER_SQL_URL in the environment; CRONK
 that holds the value, which is how a secret is best given.
 """
 
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -16,6 +17,9 @@ from cronkeeper.common.errors import Invalid
 from cronkeeper.common.schedule import check_zone
 
 PREFIX = "CRONKEEPER_"
+LEVELS = ("debug", "info", "warning", "error")
+Sources = dict[tuple[str, str], str]
+"""Where the value of each (section, key) comes from: a file or a variable."""
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -116,8 +120,9 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
     Raises:
         Invalid: a key is not known, or a value is wrong; the text names it and where it comes from.
     """
+    _refuse_unknown_variables(environment)
     values = _from_file(path)
-    sources = {(section, key): str(path) for section, table in values.items() for key in table}
+    sources: Sources = {(section, key): str(path) for section, table in values.items() for key in table}
     for section, key in _keys():
         found = _from_environment(section, key, environment)
         if found is not None:
@@ -128,7 +133,7 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
         config = msgspec.convert(values, Config, strict=False)
     except msgspec.ValidationError as error:
         raise Invalid(_explain(str(error), sources, path)) from error
-    _check(config)
+    _check(config, sources)
     return config
 
 
@@ -179,10 +184,10 @@ def _from_environment(section: str, key: str, environment: Mapping[str, str]) ->
         raise Invalid(f"{variable}_FILE names {file}, which can't be read: {error.strerror}") from error
 
 
-def _explain(complaint: str, sources: Mapping[tuple[str, str], str], path: Path | None) -> str:
+def _explain(complaint: str, sources: Sources, path: Path | None) -> str:
     """msgspec names the place as `$.section.key`; say where its value came from too."""
     what, _, place = complaint.partition(" - at `$.")
-    where = tuple(place.rstrip("`").split(".")[:2])
+    where = tuple(part.partition("[")[0] for part in place.rstrip("`").split(".")[:2])
     source = sources.get((where[0], where[1])) if len(where) == 2 else str(path)
     if "unknown field" in what:
         known = next((s.type for s in msgspec.structs.fields(Config) if s.name == where[0]), Config)
@@ -191,14 +196,36 @@ def _explain(complaint: str, sources: Mapping[tuple[str, str], str], path: Path 
     return f"{'.'.join(where)} (from {source}): {what[0].lower()}{what[1:]}"
 
 
-def _check(config: Config) -> None:
+def _check(config: Config, sources: Sources) -> None:
+    """What a type does not say of a value."""
     fleet = config.fleet
     for name in ("session_timeout", "run_lease", "on_time"):
-        if getattr(fleet, name) <= 0:
-            raise Invalid(f"fleet.{name} must be more than 0 seconds, and is {getattr(fleet, name)}")
-    if fleet.clock_grace < 0:
-        raise Invalid(f"fleet.clock_grace must be 0 or more seconds, and is {fleet.clock_grace}")
+        if not 0 < getattr(fleet, name) < math.inf:
+            raise _wrong(
+                sources, "fleet", name, f"is {getattr(fleet, name)}: more than 0 seconds is accepted"
+            )
+    if not 0 <= fleet.clock_grace < math.inf:
+        raise _wrong(
+            sources, "fleet", "clock_grace", f"is {fleet.clock_grace}: 0 or more seconds is accepted"
+        )
+    if config.log.level not in LEVELS:
+        raise _wrong(sources, "log", "level", f"is {config.log.level!r}; accepted: {', '.join(LEVELS)}")
     if fleet.timezone:
-        check_zone(fleet.timezone)
-    if config.log.level not in ("debug", "info", "warning", "error"):
-        raise Invalid(f"log.level is {config.log.level!r}; accepted: debug, info, warning, error")
+        try:
+            check_zone(fleet.timezone)
+        except Invalid as error:
+            raise _wrong(sources, "fleet", "timezone", f"is wrong: {error}") from error
+
+
+def _wrong(sources: Sources, section: str, key: str, what: str) -> Invalid:
+    return Invalid(f"{section}.{key} (from {sources[section, key]}) {what}")
+
+
+def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
+    """A variable with the name of a table in it is meant for us, and must name a key."""
+    known = [_variable(section, key) for section, key in _keys()]
+    tables = tuple(_variable(field.name, "") for field in msgspec.structs.fields(Config))
+    for variable in environment:
+        if variable.startswith(tables) and variable.removesuffix("_FILE") not in known:
+            near = [name for name in known if name.startswith(variable.rpartition("_")[0])]
+            raise Invalid(f"{variable} in the environment is no key; accepted: {', '.join(near or known)}")

@@ -1,13 +1,14 @@
 """Runs by hand on their way to the node that has the job: into its inbox, once."""
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from cronkeeper.common.coordination import paths
-from cronkeeper.common.coordination.tree import BadVersion, Create, Delete, NodeExists, NoNode, Tree
-from cronkeeper.common.errors import NotFound
+from cronkeeper.common.coordination.tree import BadVersion, Create, Delete, NodeExists, Tree
+from cronkeeper.common.errors import NotFound, Unavailable
 from cronkeeper.common.model import Claim, HandRun, Report, Run, RunState, decode, encode
 from cronkeeper.common.store import jobs, leader, runs
 from cronkeeper.common.store.store import Store
@@ -46,31 +47,35 @@ def dispatch(tree: Tree, store: Store, reign: Reign, board: Board, run: Run, now
     return True
 
 
-def call_back(tree: Tree, store: Store, reign: Reign, node: str) -> None:
-    """Take what a dead node has not claimed out of its inbox: it is queued again. Raises: Unavailable, Conflict."""
-    try:
-        names = tree.children(paths.inbox(node))
-    except NoNode:
-        return
-    taken = []
-    for name in names:
-        try:
-            tree.commit([reign.fence(), Delete(paths.inbox_entry(node, name), 0)])
-            taken.append(name)
-        except NoNode:
-            continue
-    if taken:
-        requeue(store, reign, taken)
+def call_back(tree: Tree, store: Store, reign: Reign, board: Board, nodes: Sequence[str]) -> bool:
+    """Take out of these inboxes the runs of jobs that lie elsewhere now: they are queued again.
 
-
-def requeue(store: Store, reign: Reign, run_ids: list[str]) -> None:
-    """Let those of the runs that are still queued be dispatched anew."""
+    A run that stayed there would be started a second time, should its job ever come back to that node.
+    Returns whether there were any. Raises: Unavailable, Conflict.
+    """
+    inboxes = tree.children_many([paths.inbox(node) for node in nodes])
+    strays = [
+        (node, run_id)
+        for node, run_ids in zip(nodes, inboxes, strict=True)
+        for run_id in (run_ids if run_ids is not None else [])
+        if not _is_on(board, run_id, node)
+    ]
+    if not strays:
+        return False
+    results = tree.commit_many(
+        [[reign.fence(), Delete(paths.inbox_entry(node, run_id), 0)] for node, run_id in strays]
+    )
+    for error in results:
+        if isinstance(error, Unavailable):
+            raise error
+    taken = [run_id for (_, run_id), error in zip(strays, results, strict=True) if error is None]
 
     def work(connection: Connection) -> None:
         leader.fence(connection, reign.epoch)
-        runs.undispatch(connection, run_ids)
+        runs.undispatch(connection, taken)
 
     store.transaction(work)
+    return True
 
 
 def requeue_stranded(store: Store, reign: Reign) -> None:
@@ -81,6 +86,12 @@ def requeue_stranded(store: Store, reign: Reign) -> None:
         runs.undispatch_all(connection)
 
     store.transaction(work)
+
+
+def _is_on(board: Board, run_id: str, node: str) -> bool:
+    job_id, copy, _ = run_id.split(".", 2)
+    placed = board.placed.get((int(job_id), int(copy)))
+    return placed is not None and placed.node == node
 
 
 def _on_its_way(tree: Tree, placed: Placed, run_id: str) -> bool:

@@ -4,10 +4,10 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Connection
 
-from cronkeeper.common.clock import boottime
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.lease import Lease
 from cronkeeper.common.coordination.tree import Delete, Op, Tree
@@ -18,9 +18,9 @@ from cronkeeper.common.store import jobs, leader, runs
 from cronkeeper.common.store.jobs import Publication
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager import dispatch, settle
-from cronkeeper.manager.board import Board, JobKey
+from cronkeeper.manager.board import Board
 from cronkeeper.manager.leadership import Leadership, Reign
-from cronkeeper.manager.placement import place
+from cronkeeper.manager.placement import JobKey, place
 from cronkeeper.manager.publish import Move, Placed, carry_out
 
 log = logging.getLogger(__name__)
@@ -65,29 +65,34 @@ class Leader:
     ) -> None:
         self._tree = tree
         self._store = store
+        self._lease = lease
         self._rules = rules
         self._leadership = Leadership(tree, store, lease, name, notify=notify)
         self._changes_watch = ChildWatch(tree, paths.CHANGES, notify)
         self._live_watch = ChildWatch(tree, paths.LIVE, notify)
+        self._reign: Reign | None = None
         self._board: Board | None = None
         self._stale = False
         self._buried: set[str] = set()
-        self._next_scan = 0.0
+        """Dead nodes whose runs of removed jobs have been given up."""
+        self._next_look = self._next_scan = 0.0
         self._unrecorded: list[Publication] = []
         self._complaint: str | None = None
 
     def step(self, now: datetime) -> float:
         """One round. Returns after how many seconds the next one is wanted, if nothing wakes it before."""
-        clock = boottime()
+        clock = self._lease.now()
         try:
             reign = self._leadership.hold()
+            if reign is not self._reign:  # others may have led meanwhile: nothing of before holds
+                self._reign, self._board = reign, None
+                self._buried, self._unrecorded = set(), []
             if reign is None:
-                self._board, self._buried = None, set()
                 return self._rules.renew_every
             board = self._look(reign, clock)
             self._fail_over(reign, board, clock)
             self._record(reign)
-            again = self._take_in(reign, board, now, clock)
+            wait = self._take_in(reign, board, now, clock)
             self._settle(reign, board, now, clock)
             self._complaint = None
         except (Unavailable, Conflict, NotFound) as error:
@@ -96,36 +101,46 @@ class Leader:
             self._complaint = str(error)
             self._stale = True
             return RETRY
-        return 0.0 if again else self._rules.renew_every
+        return wait
 
     def _look(self, reign: Reign, clock: float) -> Board:
         """The picture: read anew when a reign begins and after every failure."""
         if self._board is None or self._stale:
-            self._board = Board.read(self._tree, self._board)
+            board = self._board = Board.read(self._tree, self._board)
+            dispatch.call_back(self._tree, self._store, reign, board, sorted(board.nodes))
             dispatch.requeue_stranded(self._store, reign)
-            self._stale, self._next_scan = False, 0.0
-        if self._live_watch.fired:
+            self._unrecorded += self._unknown_to_sql(board)
+            self._stale, self._next_look, self._next_scan = False, 0.0, 0.0
+        if self._live_watch.fired or clock >= self._next_look:
             self._live_watch.arm()
-        if self._board.see_live(self._tree, clock):
-            self._next_scan = 0.0
+            if self._board.see_live(self._tree, clock):
+                self._next_scan = 0.0
+            self._next_look = clock + SCAN_EVERY
         return self._board
+
+    def _unknown_to_sql(self, board: Board) -> list[Publication]:
+        """The moves of which SQL has not heard: their leader has ended, or lost the reply, in between."""
+        known = self._store.transaction(jobs.assignments)
+        return [
+            _publication(Move(key, None, placed))
+            for key, placed in board.placed.items()
+            if key[0] in known and known[key[0]] != (placed.node, str(placed.name.gen))
+        ]
 
     def _fail_over(self, reign: Reign, board: Board, clock: float) -> None:
         """Move the jobs of dead nodes, if there is a live one to take them."""
         for node in sorted(board.absent_since) if board.live else ():
-            placed = {(each.name.job_id, each.name.copy): each for each in board.on(node)}
+            placed = board.on(node)
             if not placed or (node not in board.seen and not self._waited_for(board, node, clock)):
                 continue
-            chosen = place(placed, board.live, board.nodes_of())
+            chosen = place(placed, board.load())
             moves = [
-                Move(key, placed[key], self._place_at(reign, key, target))
-                for key, target in chosen.items()
-                if target is not None
+                Move(key, placed[key], self._place_at(reign, key, target)) for key, target in chosen.items()
             ]
             done = carry_out(self._tree, reign, moves, dead=node)
             self._note(board, done)
             log.warning("node %s is gone: %d of its %d jobs moved", node, len(done), len(placed))
-            dispatch.call_back(self._tree, self._store, reign, node)
+            dispatch.call_back(self._tree, self._store, reign, board, [node])
 
     def _waited_for(self, board: Board, node: str, clock: float) -> bool:
         return clock - board.absent_since[node] >= self._rules.first_grace
@@ -133,26 +148,29 @@ class Leader:
     def _place_at(self, reign: Reign, key: JobKey, node: str) -> Placed:
         return Placed(node, ClaimName(*key, reign.generation()))
 
-    def _take_in(self, reign: Reign, board: Board, now: datetime, clock: float) -> bool:
-        """Publish what is new, and send queued runs on their way; True where there is more to do at once."""
+    def _take_in(self, reign: Reign, board: Board, now: datetime, clock: float) -> float:
+        """Publish what is new, and send queued runs on their way. Returns when to look again, as `step`."""
         pending = self._pending(clock)
         if pending is None:
-            return False
+            return self._rules.renew_every
         moves = self._moves(reign, board, pending.jobs)
-        done = carry_out(self._tree, reign, moves)
+        done = carry_out(self._tree, reign, moves, keep=partial(settle.keep, self._store, reign, now=now))
         self._note(board, done)
-        moved = {move.key for move in done}
-        for job in pending.jobs:
-            if (job.id, 1) not in board.placed and (job.id, 1) not in moved:
-                self._unrecorded.append(_nowhere(job))
+        self._unrecorded += [_nowhere(job) for job in pending.jobs if _news_of_nowhere(job, board)]
         self._record(reign)
+        left = {move.source.node for move in done if move.source is not None and move.target is None}
+        if left:
+            self._buried.clear()
+            if dispatch.call_back(self._tree, self._store, reign, board, sorted(left)):
+                self._next_scan = 0.0
         for run in pending.queued:
             dispatch.dispatch(self._tree, self._store, reign, board, run, now)
         clean = self._drop_changes(reign, pending.changes)
         if len(done) < len(moves) or not clean:
             self._next_scan = 0.0
-            return True
-        return False
+        if len(done) < len(moves):
+            return RETRY
+        return self._rules.renew_every if self._next_scan > clock else 0.0
 
     def _pending(self, clock: float) -> Pending | None:
         """What the front desk told of, and now and then what SQL alone knows."""
@@ -180,8 +198,7 @@ class Leader:
         new = {(job.id, 1): job for job in found if job.ended_at is None and (job.id, 1) not in board.placed}
         moves = [
             Move(key, None, self._place_at(reign, key, node), new[key])
-            for key, node in place(new, board.live, board.nodes_of()).items()
-            if node is not None
+            for key, node in place(new, board.load()).items()
         ]
         for job in found:
             key = (job.id, 1)
@@ -236,6 +253,11 @@ def _publication(move: Move) -> Publication:
         gen=str(target.name.gen) if target is not None else None,
         placement=None,
     )
+
+
+def _news_of_nowhere(job: Job, board: Board) -> bool:
+    """Whether the job is on no node, and SQL does not say so yet."""
+    return (job.id, 1) not in board.placed and (job.ended_at is not None or job.placement != NO_NODE)
 
 
 def _nowhere(job: Job) -> Publication:

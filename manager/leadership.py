@@ -71,10 +71,6 @@ class Leadership:
         log.info("%s leads, epoch %d", self._name, self.reign.epoch)
         return self.reign
 
-    def step_down(self) -> None:
-        """Let another one lead at once. Raises: Unavailable."""
-        self.reign = None
-
     def _holder(self) -> int | None:
         try:
             return self._tree.get(paths.LEADER).owner
@@ -82,9 +78,12 @@ class Leadership:
             return None
 
     def _win(self, session: int) -> bool:
-        for folder in paths.skeleton():
-            self._tree.ensure(folder)
-        self._watch.arm()
+        try:
+            self._watch.arm()
+        except NoNode:  # the fleet is new
+            for folder in paths.skeleton():
+                self._tree.ensure(folder)
+            self._watch.arm()
         try:
             self._tree.commit([Create(paths.LEADER, self._name.encode(), ephemeral=True)])
         except NodeExists:

@@ -1,34 +1,27 @@
-"""Which node gets a job, pure: stable, least movement, the same answer for the same question."""
+"""Which node gets a job, pure: the same answer for the same question."""
 
-from collections import Counter
+import heapq
 from collections.abc import Iterable, Mapping
 
 JobKey = tuple[int, int]
 """(job, copy)"""
 
 
-def place(
-    jobs: Iterable[JobKey], live: Iterable[str], current: Mapping[JobKey, str]
-) -> dict[JobKey, str | None]:
-    """A live node for each of the jobs: the one it has, else the one with the fewest jobs.
+def place(jobs: Iterable[JobKey], load: Mapping[str, int]) -> dict[JobKey, str]:
+    """Give each of the jobs, which have no live node, to the one with the fewest jobs.
 
     Args:
-        current: where every job of the fleet is now, on live nodes and others.
+        load: how many jobs each live node has.
 
-    Returns: for each job its node; None where no node is live.
+    Returns: for each job its node; nothing where no node is live.
     """
-    nodes = set(live)
-    load = Counter(dict.fromkeys(nodes, 0))
-    load.update(node for node in current.values() if node in nodes)
-    placed: dict[JobKey, str | None] = {}
+    if not load:
+        return {}
+    least = [(count, node) for node, count in load.items()]
+    heapq.heapify(least)
+    placed: dict[JobKey, str] = {}
     for job in sorted(jobs):
-        here = current.get(job)
-        if here in nodes:
-            placed[job] = here
-        elif not nodes:
-            placed[job] = None
-        else:
-            chosen = min(nodes, key=lambda node: (load[node], node))
-            load[chosen] += 1
-            placed[job] = chosen
+        count, node = least[0]
+        placed[job] = node
+        heapq.heapreplace(least, (count + 1, node))
     return placed

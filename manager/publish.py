@@ -1,7 +1,7 @@
 """The leader's writes to the tree: every batch checks the epoch, and one that fails is tried job by job."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cronkeeper.common.coordination import paths
@@ -16,8 +16,8 @@ from cronkeeper.common.coordination.tree import (
     Tree,
     batches,
 )
-from cronkeeper.common.errors import Conflict, NotFound, Unavailable
-from cronkeeper.common.model import Claim, ClaimName, Job, Spec, encode
+from cronkeeper.common.errors import Conflict, Invalid, NotFound, Unavailable
+from cronkeeper.common.model import Claim, ClaimName, Job, Spec, decode, encode
 from cronkeeper.manager.leadership import Deposed, Reign
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,15 @@ class Move:
     job: Job | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What lies where a move begins."""
+
+    placed: Placed
+    claim: Node
+    spec: Node
+
+
 def spec_of(job: Job, copy: int) -> Spec:
     """What is published of a job."""
     return Spec(
@@ -63,24 +72,34 @@ def spec_of(job: Job, copy: int) -> Spec:
     )
 
 
-def carry_out(tree: Tree, reign: Reign, moves: Sequence[Move], *, dead: str | None = None) -> list[Move]:
+Keep = Callable[[Sequence[tuple[Placed, Claim]]], None]
+
+
+def carry_out(
+    tree: Tree, reign: Reign, moves: Sequence[Move], *, keep: Keep | None = None, dead: str | None = None
+) -> list[Move]:
     """Carry out what still can be, and return that; the rest was overtaken and is to be looked at again.
 
     Args:
+        keep: is given the claims that are to be withdrawn, before they are: nobody else will know what they say.
         dead: the node that all sources lie on, when it was gone: then nothing is moved should it be back.
 
     Raises:
         Deposed: the epoch is another one now.
         Unavailable: some of the moves may have been carried out.
     """
-    groups = [
-        (move, ops) for move, ops in zip(moves, _operations(tree, moves), strict=True) if ops is not None
-    ]
+    if not moves:
+        return []
+    found = _read_sources(tree, moves)
+    groups = [(move, ops) for move in moves if (ops := _of(move, found.get(move.source))) is not None]
+    withdrawn = [found[move.source] for move, _ in groups if move.source is not None and move.target is None]
+    if keep is not None and withdrawn:
+        keep([(each.placed, decode(each.claim.data, Claim)) for each in withdrawn])
     head: list[Op] = [reign.fence()]
     if dead is not None:
         head += [Create(paths.live(dead), b"", ephemeral=True), Delete(paths.live(dead), 0)]
     done: list[Move] = []
-    todo = list(groups)
+    todo = groups
     for batch in batches((ops for _, ops in groups), MAX_BATCH_BYTES - 1024):
         members, todo = _split(todo, len(batch))
         done += _commit(tree, head, members)
@@ -103,7 +122,7 @@ def _commit(tree: Tree, head: list[Op], members: list[tuple[Move, list[Op]]]) ->
     try:
         tree.commit(together)
         return [move for move, _ in members]
-    except (Conflict, NotFound):
+    except (Conflict, NotFound, Invalid):
         pass
     results = tree.commit_many([[*head, *ops] for _, ops in members])
     done = []
@@ -112,6 +131,8 @@ def _commit(tree: Tree, head: list[Op], members: list[tuple[Move, list[Op]]]) ->
             done.append(move)
         elif isinstance(error, Unavailable):
             raise error
+        elif isinstance(error, Invalid):
+            log.error("job %d can't be moved: %s", move.key[0], error)
     if not done:
         _check_epoch(tree, head[0])
     return done
@@ -125,30 +146,33 @@ def _check_epoch(tree: Tree, fence: Op) -> None:
         raise Deposed("the epoch in the tree is another leader's") from error
 
 
-def _operations(tree: Tree, moves: Sequence[Move]) -> list[list[Op] | None]:
-    """What each move takes, given the claims as they are now; None where the source is gone."""
+def _read_sources(tree: Tree, moves: Sequence[Move]) -> dict[Placed | None, Source]:
+    """The claims and specs that are to be moved, as they are now; those that are gone are left out."""
     sources = [move.source for move in moves if move.source is not None]
     claims = tree.get_many([paths.claim(source.node, source.name) for source in sources])
     specs = tree.get_many([paths.spec(source.node, source.name) for source in sources])
-    found = dict(zip(sources, zip(claims, specs, strict=True), strict=True))
-    return [_of(move, found[move.source] if move.source is not None else None) for move in moves]
+    return {
+        source: Source(source, claim, spec)
+        for source, claim, spec in zip(sources, claims, specs, strict=True)
+        if claim is not None and spec is not None
+    }
 
 
-def _of(move: Move, found: tuple[Node | None, Node | None] | None) -> list[Op] | None:
-    claim, spec = found if found is not None else (None, None)
+def _of(move: Move, source: Source | None) -> list[Op] | None:
+    """What the move takes; None where its source is gone."""
     ops: list[Op] = []
     if move.source is not None:
-        if claim is None or spec is None:
+        if source is None:
             return None
-        ops.append(Delete(paths.claim(move.source.node, move.source.name), claim.version))
-        ops.append(Delete(paths.spec(move.source.node, move.source.name), spec.version))
+        ops.append(Delete(paths.claim(move.source.node, move.source.name), source.claim.version))
+        ops.append(Delete(paths.spec(move.source.node, move.source.name), source.spec.version))
     if move.target is not None:
-        data = claim.data if claim is not None else encode(Claim())
+        data = source.claim.data if source is not None else encode(Claim())
         if move.job is not None:
             published = encode(spec_of(move.job, move.target.name.copy))
         else:
-            assert spec is not None
-            published = spec.data
+            assert source is not None
+            published = source.spec.data
         ops.append(Create(paths.spec(move.target.node, move.target.name), published))
         ops.append(Create(paths.claim(move.target.node, move.target.name), data))
     return ops

@@ -29,7 +29,8 @@ def identify(desk: Desk, node: str, body: bytes, signature: str) -> None:
 def accept(desk: Desk, reports: Sequence[Report], now: datetime) -> list[str]:
     """Record the reports and return the ids of the runs that the node need not report again.
 
-    A report of a job that is not known is let go: nothing would ever become of it.
+    A report of a job that is not known is let go: nothing would ever become of it. So is the word of a node that
+    a run is lost which another node has: it had the job before, and does not know whether it had claimed the run.
     """
 
     def work(connection: Connection) -> list[Job]:
@@ -37,6 +38,8 @@ def accept(desk: Desk, reports: Sequence[Report], now: datetime) -> list[str]:
         ours = [report for report in reports if report.job_id in known]
         if len(ours) < len(reports):
             log.warning("%d reports of unknown jobs are let go", len(reports) - len(ours))
+        elsewhere = _elsewhere(connection, ours)
+        ours = [report for report in ours if report.run_id not in elsewhere]
         return [
             done
             for run in runs.record_many(connection, ours, now)
@@ -46,6 +49,13 @@ def accept(desk: Desk, reports: Sequence[Report], now: datetime) -> list[str]:
     for job in desk.store.transaction(work):
         tell_leader(desk.tree, job.id, job.rev)
     return [report.run_id for report in reports]
+
+
+def _elsewhere(connection: Connection, reports: Sequence[Report]) -> set[str]:
+    """The runs that are reported lost by another node than the one that has them."""
+    lost = {report.run_id: report.node for report in reports if report.state is RunState.LOST}
+    known = runs.by_ids(connection, lost) if lost else {}
+    return {run.id for run in known.values() if run.node not in (None, lost[run.id])}
 
 
 def note_end(connection: Connection, job: Job, run: Run, now: datetime) -> Job | None:

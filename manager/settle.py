@@ -1,24 +1,29 @@
-"""Settles the runs that dead nodes left behind: SQL agrees first, then they leave the claim."""
+"""Settles the runs that claims no longer tell of: SQL agrees first, then they leave the claim."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from sqlalchemy import Connection
 
 from cronkeeper.common.coordination import paths
-from cronkeeper.common.coordination.tree import BadVersion, NoNode, SetData, Tree
-from cronkeeper.common.errors import NotFound
+from cronkeeper.common.coordination.tree import Op, SetData, Tree
+from cronkeeper.common.errors import Unavailable
 from cronkeeper.common.model import Claim, Report, RunState, Unfinished, decode, encode, replace
 from cronkeeper.common.store import jobs, leader, runs
 from cronkeeper.common.store.store import Store
-from cronkeeper.manager.board import Board, foreign
+from cronkeeper.manager.board import Board
 from cronkeeper.manager.leadership import Reign
 from cronkeeper.manager.publish import Placed
 from cronkeeper.manager.recovery import Verdict, recover
 from cronkeeper.manager.reports import note_end
 
 log = logging.getLogger(__name__)
+
+LOOKS = 1000
+"""How many claims are looked at in one round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,33 +35,30 @@ class When:
     run_lease: float
 
 
+@dataclass(frozen=True, slots=True)
+class Abroad:
+    """A claim that lists unfinished runs of other nodes, and what is to become of them."""
+
+    placed: Placed
+    claim: Claim
+    version: int
+    verdict: Verdict
+
+
 def settle(tree: Tree, store: Store, reign: Reign, board: Board, when: When) -> None:
-    """One look at every claim that lists a run of another node. Raises: Unavailable, Conflict."""
-    for key in sorted(board.abroad):
-        placed = board.placed[key]
-        try:
-            node = tree.get(paths.claim(placed.node, placed.name))
-        except NoNode:
-            continue
-        claim = decode(node.data, Claim)
-        verdict = recover(
-            claim,
-            placed.node,
-            live=board.live,
-            absent_since=board.absent_since,
-            now=when.clock,
-            run_lease=when.run_lease,
-        )
-        gone = _agree_in_sql(store, reign, placed, verdict, when.now)
-        left = replace(claim, unfinished=tuple(run for run in claim.unfinished if run.run_id not in gone))
-        if gone:
-            try:
-                write = SetData(paths.claim(placed.node, placed.name), encode(left), node.version)
-                tree.commit([reign.fence(), write])
-            except BadVersion:
-                continue
-        if not foreign(left, placed.node):
-            board.abroad.discard(key)
+    """One look at claims that may list a run of another node. Raises: Unavailable, Conflict."""
+    found = _look(tree, board, when)
+    gone = _agree_in_sql(store, reign, found, when.now) if found else set()
+    writes: list[list[Op]] = []
+    for each in found:
+        left = tuple(run for run in each.claim.unfinished if run.run_id not in gone)
+        if left != each.claim.unfinished:
+            path = paths.claim(each.placed.node, each.placed.name)
+            write = SetData(path, encode(replace(each.claim, unfinished=left)), each.version)
+            writes.append([reign.fence(), write])
+    for error in tree.commit_many(writes):
+        if isinstance(error, Unavailable):
+            raise error  # one that failed for another reason is looked at again
 
 
 def settle_removed(store: Store, reign: Reign, node: str, now: datetime, run_lease: float) -> None:
@@ -73,38 +75,74 @@ def settle_removed(store: Store, reign: Reign, node: str, now: datetime, run_lea
     store.transaction(work)
 
 
-def _agree_in_sql(store: Store, reign: Reign, placed: Placed, verdict: Verdict, now: datetime) -> set[str]:
+def keep(store: Store, reign: Reign, withdrawn: Sequence[tuple[Placed, Claim]], now: datetime) -> None:
+    """Let SQL know of the runs in claims that are to go for good, for it may not have heard of them yet."""
+    going_on = [
+        _report(placed, run, RunState.CLAIMED)
+        for placed, claim in withdrawn
+        for run in claim.unfinished
+        if run.outcome is None
+    ]
+    if not going_on:
+        return
+
+    def work(connection: Connection) -> None:
+        leader.fence(connection, reign.epoch)
+        runs.record_many(connection, going_on, now)
+
+    store.transaction(work)
+
+
+def _look(tree: Tree, board: Board, when: When) -> list[Abroad]:
+    """The next of the claims that may be concerned; those that are not are not looked at again."""
+    keys = list(islice(board.abroad, LOOKS))
+    placed = [board.placed[key] for key in keys if key in board.placed]
+    nodes = tree.get_many([paths.claim(each.node, each.name) for each in placed])
+    for key in keys:
+        del board.abroad[key]
+    found = []
+    for each, node in zip(placed, nodes, strict=True):
+        if node is None:
+            continue
+        claim = decode(node.data, Claim)
+        if any(run.node != each.node for run in claim.unfinished):
+            board.abroad[each.name.job_id, each.name.copy] = None
+            verdict = recover(
+                claim,
+                each.node,
+                live=board.live,
+                absent_since=board.absent_since,
+                now=when.clock,
+                run_lease=when.run_lease,
+            )
+            found.append(Abroad(each, claim, node.version, verdict))
+    return found
+
+
+def _agree_in_sql(store: Store, reign: Reign, found: Sequence[Abroad], now: datetime) -> set[str]:
     """The runs that are over for good, once SQL says so too: it may know of an end that the claim does not."""
-    if not verdict.lost and not verdict.pending:
-        return set()
+    lost = [(each.placed, run, reason) for each in found for run, reason in each.verdict.lost]
+    reports = [
+        replace(_report(placed, run, RunState.LOST), ended_at=now, reason=reason)
+        for placed, run, reason in lost
+    ]
+    pending = {run.run_id: run.node for each in found for run in each.verdict.pending}
 
     def work(connection: Connection) -> set[str]:
-        leader.fence(connection, reign.epoch)
-        gone = set()
-        for run, reason in verdict.lost:
-            ended = runs.record(connection, _lost(placed, run, reason, now), now)
-            if ended is not None:
-                note_end(connection, jobs.get(connection, ended.job_id), ended, now)
-            gone.add(run.run_id)
-        for run in verdict.pending:
-            if _is_over(connection, run.run_id):
-                gone.add(run.run_id)
-        return gone
+        if reports:
+            leader.fence(connection, reign.epoch)
+        for ended in runs.record_many(connection, reports, now):
+            note_end(connection, jobs.get(connection, ended.job_id), ended, now)
+        known = runs.by_ids(connection, pending)
+        return {run.id for run in known.values() if run.state.final and run.node == pending[run.id]}
 
-    gone = store.transaction(work)
-    for run, reason in verdict.lost:
+    over = store.transaction(work)
+    for _, run, reason in lost:
         log.warning("run %s is given up, unless SQL knew its end: %s", run.run_id, reason)
-    return gone
+    return over | {run.run_id for _, run, _ in lost}
 
 
-def _is_over(connection: Connection, run_id: str) -> bool:
-    try:
-        return runs.get(connection, run_id).state.final
-    except NotFound:
-        return False
-
-
-def _lost(placed: Placed, run: Unfinished, reason: str, now: datetime) -> Report:
+def _report(placed: Placed, run: Unfinished, state: RunState) -> Report:
     return Report(
         run_id=run.run_id,
         job_id=placed.name.job_id,
@@ -114,7 +152,5 @@ def _lost(placed: Placed, run: Unfinished, reason: str, now: datetime) -> Report
         gen=str(placed.name.gen),
         node=run.node,
         started_by=run.started_by,
-        state=RunState.LOST,
-        ended_at=now,
-        reason=reason,
+        state=state,
     )

@@ -54,6 +54,8 @@ class Assignment:
         self._tree = tree
         self._node = node
         self.held: dict[JobKey, Held] = {}
+        self._unsettled: set[JobKey] = set()
+        self._listed: set[JobKey] | None = None
 
     def refresh(self) -> Change:
         """List the claims and read those that are new. Raises: Unavailable."""
@@ -61,20 +63,34 @@ class Assignment:
         lost = [held for key, held in self.held.items() if names.get(key) != held.name]
         wanted = [name for key, name in names.items() if key not in self.held or self.held[key].name != name]
         gained = self._read(wanted)
+        self._listed = set(names)
         for held in lost:
             del self.held[held.key]
         for held in gained:
             self.held[held.key] = held
         return Change(tuple(gained), tuple(held for held in lost if held.key not in self.held))
 
-    def unsettled(self) -> list[Held]:
-        """Those whose last write may or may not have landed."""
-        return [held for held in self.held.values() if held.version is None]
+    def forget(self) -> None:
+        """Know nothing, as before the first look."""
+        self.held.clear()
+        self._unsettled.clear()
+        self._listed = None
+
+    def may_hold(self, key: JobKey) -> bool:
+        """False once it is known that the job is not this node's."""
+        return self._listed is None or key in self._listed
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether there are claims whose last write may or may not have landed."""
+        return bool(self._unsettled)
 
     def settle(self) -> Change:
         """Read back what is unsettled, no older than now. Raises: Unavailable."""
-        doubtful = self.unsettled()
+        doubtful = [self.held[key] for key in sorted(self._unsettled & self.held.keys())]
+        doubtful = [held for held in doubtful if held.version is None]
         if not doubtful:
+            self._unsettled.clear()
             return Change()
         self._tree.sync()
         nodes = self._tree.get_many([self._path(held) for held in doubtful])
@@ -85,6 +101,7 @@ class Assignment:
                 continue
             held.claim, held.version = decode(node.data, Claim), node.version
             settled.append(held)
+        self._unsettled.clear()
         return Change(tuple(settled), tuple(lost))
 
     def write(self, writes: Sequence[Write]) -> list[bool]:
@@ -104,6 +121,7 @@ class Assignment:
                 held.claim, held.version = write.claim, held.version + 1
             else:
                 held.version = None
+                self._unsettled.add(held.key)
             landed.append(error is None)
         return landed
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from cronkeeper.common.model import Claim, HandRun, Outcome, RunState, Skip, Sta
 from cronkeeper.common.schedule import Lateness
 from cronkeeper.worker import claims
 from cronkeeper.worker.assignment import Held, JobKey, Write
-from cronkeeper.worker.journal import Journal
+from cronkeeper.worker.journal import Entry, Journal
 from cronkeeper.worker.run_folder import NoRoom, Plan
 
 log = logging.getLogger(__name__)
@@ -52,9 +52,15 @@ class Claiming:
         return set(self._inbox)
 
     def acknowledge(self, run_id: str, *, held: bool) -> bool:
-        """The API knows how the run ended; True where the claim must be told."""
+        """The API knows how the run ended; True where the claim must be told.
+
+        Where the run goes on here, that was an older word on it: it was given up, and claimed after all.
+        """
+        entry = self._journal.entries.get(run_id)
+        if entry is not None and entry.outcome is None:
+            return False
         if held:
-            self._acknowledged[_job_key(run_id)].add(run_id)
+            self._acknowledged[job_key(run_id)].add(run_id)
         else:
             self._forget(run_id)
         return held
@@ -64,8 +70,8 @@ class Claiming:
 
         With no `trigger` the ticks are not looked at.
         """
-        claim = claims.prune(held.spec, held.claim, self._acknowledged[held.key])
-        claim = claims.note_outcomes(claim, self._outcomes(claim))
+        claim = claims.prune(held.spec, held.claim, self._acknowledged[held.key], self._me)
+        claim = claims.bounded(claims.note_outcomes(claim, self._outcomes(claim)))
         start: list[Unfinished] = []
         if trigger is not None:
             decision = claims.claim_ticks(held.spec, claim, now, trigger, self._me, self._lateness)
@@ -90,18 +96,26 @@ class Claiming:
             self._inbox[made.write.held.key].pop(hand_run.run_id, None)
         self._forget_settled(made.write.held)
 
-    def released(self, held: Held) -> None:
-        """The claim is no longer ours: what has not been started must not be."""
-        for run_id in self._runs(held.key):
-            entry = self._journal.entries[run_id]
-            if not entry.running and entry.outcome is None and entry.doubtful_since is None:
-                self._journal.drop(run_id)
-        for run_id in list(self._acknowledged[held.key]):
-            self._forget(run_id)
+    def release(self, may_hold: Callable[[JobKey], bool], now: datetime) -> list[Entry]:
+        """Let go of the jobs that are not ours: returns their runs that were given up, not having been started.
+
+        Whoever has the job now waits for their end, if they were claimed.
+        """
+        for key in [key for key in self._acknowledged if not may_hold(key)]:
+            for run_id in list(self._acknowledged[key]):
+                self._forget(run_id)
+            del self._acknowledged[key]
+        left = [key for key in self._journal.by_job if not may_hold(key)]
+        return [
+            entry
+            for key in left
+            for run_id in self._runs(key)
+            if (entry := self._journal.give_up(run_id, now)) is not None
+        ]
 
     def drop_unclaimed(self, held: Held) -> None:
-        """Drop the folders of runs whose claim, as just read, did not come to be."""
-        claimed = {run.run_id for run in held.claim.unfinished}
+        """Drop the folders of runs whose claim, as just read, did not come to be, or is another node's."""
+        claimed = {run.run_id for run in held.claim.unfinished if run.node == self._me.node}
         for run_id in self._runs(held.key):
             entry = self._journal.entries[run_id]
             if run_id not in claimed and not entry.cleared and entry.outcome is None:
@@ -166,6 +180,8 @@ class Claiming:
     def _outcomes(self, claim: Claim) -> dict[str, Outcome]:
         outcomes = {}
         for run in claim.unfinished:
+            if run.node != self._me.node:
+                continue
             entry = self._journal.entries.get(run.run_id)
             outcome = entry.outcome if entry is not None else self.gone.get(run.run_id)
             if outcome is not None:
@@ -180,16 +196,17 @@ class Claiming:
             self._forget(run_id)
 
     def _forget(self, run_id: str) -> None:
-        self._acknowledged[_job_key(run_id)].discard(run_id)
+        self._acknowledged[job_key(run_id)].discard(run_id)
         self.gone.pop(run_id, None)
         entry = self._journal.entries.get(run_id)
         if entry is not None and entry.outcome is not None:
             self._journal.drop(run_id)
 
     def _runs(self, key: JobKey) -> list[str]:
-        return list(self._journal.by_job[key])
+        return list(self._journal.by_job.get(key, ()))
 
 
-def _job_key(run_id: str) -> JobKey:
+def job_key(run_id: str) -> JobKey:
+    """Which job a run is of."""
     job_id, copy, _ = run_id.split(".", 2)
     return int(job_id), int(copy)

@@ -18,6 +18,9 @@ from cronkeeper.common.model import (
 )
 from cronkeeper.common.schedule import Lateness, due_ticks
 
+MAX_ENDED = 300
+"""Ended ticks, and skips, that a claim lists while the API is away: the tree's nodes are small."""
+
 
 @dataclass(frozen=True, slots=True)
 class Me:
@@ -95,13 +98,33 @@ def note_outcomes(claim: Claim, outcomes: Mapping[str, Outcome]) -> Claim:
     return replace(claim, unfinished=unfinished)
 
 
-def prune(spec: Spec, claim: Claim, acknowledged: Collection[str]) -> Claim:
-    """The claim without the runs and skips whose end the API has acknowledged."""
-    unfinished = tuple(run for run in claim.unfinished if run.run_id not in acknowledged)
+def prune(spec: Spec, claim: Claim, acknowledged: Collection[str], me: Me) -> Claim:
+    """The claim without the runs and skips whose end the API has acknowledged.
+
+    What may go on elsewhere stays: an end that was reported here is then not that run's.
+    """
+    unfinished = tuple(
+        run
+        for run in claim.unfinished
+        if run.run_id not in acknowledged or (run.outcome is None and run.node != me.node)
+    )
     skips = tuple(skip for skip in claim.skips if skip_id(spec, skip) not in acknowledged)
     if len(unfinished) == len(claim.unfinished) and len(skips) == len(claim.skips):
         return claim
     return replace(claim, unfinished=unfinished, skips=skips)
+
+
+def bounded(claim: Claim) -> Claim:
+    """The claim without the oldest of too many ends: they are in the run folders too, and reported from there.
+
+    Runs by hand stay, since the leader sends what neither the claim nor SQL knows of again.
+    """
+    ended = [run for run in claim.unfinished if run.outcome is not None and run.tick is not None]
+    if len(ended) <= MAX_ENDED and len(claim.skips) <= MAX_ENDED:
+        return claim
+    left_out = {run.run_id for run in ended[:-MAX_ENDED]}
+    unfinished = tuple(run for run in claim.unfinished if run.run_id not in left_out)
+    return replace(claim, unfinished=unfinished, skips=claim.skips[-MAX_ENDED:])
 
 
 def skip_id(spec: Spec, skip: Skip) -> str:

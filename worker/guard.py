@@ -40,23 +40,27 @@ def guard(command: Sequence[str]) -> int:
         told = True
         _tell(child)
 
+    def is_told() -> bool:
+        return told
+
     signal.signal(signal.SIGTERM, pass_on)
     signal.signal(signal.SIGINT, pass_on)
-    pause = FIRST_PAUSE
-    while True:
+    pause, code = FIRST_PAUSE, 0
+    while not is_told():
         began = time.monotonic()
         child = os.posix_spawn(command[0], list(command), {**os.environ, **SMALL, VARIABLE: str(os.getpid())})
-        if told:
+        if is_told():
             _tell(child)
         _, status = os.waitpid(child, 0)
         child, code = None, os.waitstatus_to_exitcode(status)
-        if code in (0, REFUSED) or told:
-            return code if code >= 0 else 128 - code
+        if code in (0, REFUSED) or is_told():
+            break
         if time.monotonic() - began > WELL_AFTER:
             pause = FIRST_PAUSE
         print(f"cronkeeper: the daemon has ended ({code}) and is started again", file=sys.stderr, flush=True)
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
+    return code if code >= 0 else 128 - code
 
 
 def die_with_guard() -> None:

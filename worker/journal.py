@@ -11,7 +11,7 @@ from cronkeeper.common.clock import uptime
 from cronkeeper.common.errors import CronkeeperError
 from cronkeeper.common.model import Outcome, RunState, Spec
 from cronkeeper.worker.assignment import JobKey
-from cronkeeper.worker.process import Account, CannotStart, Processes, alive
+from cronkeeper.worker.process import Account, CannotStart, Processes
 from cronkeeper.worker.run_folder import Exit, Plan, RunFolder, Started, at_uptime, load_all
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class Journal:
         self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
         for folder in load_all(self.root):
             entry = self._add(folder)
-            if folder.exit is not None or folder.started is not None or not self._this_boot(folder):
+            if folder.exit is not None or folder.started is not None or folder.given_up:
                 self._look(entry, now)
 
     def prefetch(self, spec: Spec) -> None:
@@ -95,14 +95,26 @@ class Journal:
         self._waiting.discard(run_id)
         entry = self.entries.pop(run_id)
         self.by_job[entry.key].discard(run_id)
+        if not self.by_job[entry.key]:
+            del self.by_job[entry.key]
         entry.folder.remove()
+
+    def give_up(self, run_id: str, now: datetime) -> Entry | None:
+        """See to it that a run which waits is never started here: returns it where that is its end."""
+        entry = self.entries[run_id]
+        if entry.running or entry.outcome is not None or entry.doubtful_since is not None:
+            return None
+        self._waiting.discard(run_id)
+        entry.folder.give_up()
+        self._look(entry, now)
+        return entry if entry.outcome is not None else None
 
     def start_cleared(self, now: datetime) -> list[Entry]:
         """Start what may start and has what it needs; returns what has a process or an outcome now."""
         moved = []
         for run_id in sorted(self._waiting):
             entry = self.entries[run_id]
-            if entry.doubtful_since is not None:
+            if entry.doubtful_since is not None or not self._this_boot(entry.folder):
                 self._look(entry, now)
             else:
                 self._start(entry, now)
@@ -174,6 +186,8 @@ class Journal:
             )
         elif started is not None:
             self._find(entry, started, now)
+        elif folder.given_up:
+            entry.outcome = _outcome(RunState.LOST, "the job left the node before the run was started", now)
         elif (folder.path / "started").exists():
             self._doubt(entry, now)
         elif entry.tries >= MAX_TRIES:
@@ -182,10 +196,12 @@ class Journal:
     def _find(self, entry: Entry, started: Started, now: datetime) -> None:
         if self.processes.adopt(entry.folder, started.process):
             entry.cleared = entry.running = True
-        elif not alive(started.process) and entry.folder.exit is None:
-            entry.outcome = _failed("its process was killed together with what keeps its exit code", now)
+            return
+        ended = entry.folder.exit  # read again, now that the process is known to be gone
+        if ended is not None:
+            entry.outcome = self._ended(entry.folder, started, ended, now)
         else:
-            self._look(entry, now)
+            entry.outcome = _failed("its process was killed together with what keeps its exit code", now)
 
     def _doubt(self, entry: Entry, now: datetime) -> None:
         clock = uptime()

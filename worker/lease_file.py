@@ -3,15 +3,12 @@
 import math
 from pathlib import Path
 
-from cronkeeper.common.clock import boottime, uptime
+from cronkeeper.common.clock import uptime
 
 
-def write(path: Path, deadline: float) -> None:
-    """Replace it. `deadline` is on the lease's clock; what a shell can read may count from elsewhere."""
-    if math.isinf(deadline):
-        text = "never" if deadline > 0 else "0"
-    else:
-        text = str(math.floor(uptime() + deadline - boottime()))
+def write(path: Path, left: float) -> None:
+    """Replace it. `left` is how many seconds the lease still has: its clock is not one that a shell can read."""
+    text = "never" if left == math.inf else str(math.floor(max(0.0, uptime() + left)))
     new = path.with_name(f".{path.name}.new")
     new.write_text(text + "\n")
     new.replace(path)

@@ -21,6 +21,7 @@ class Presence:
         self._tree = tree
         self._live = live
         self._session: int | None = None
+        self._has_folders = False
         self._seen: tuple[int, float] | None = None
 
     def announce(self, now: float) -> bool:
@@ -37,8 +38,10 @@ class Presence:
         if session.id == self._session:
             return False
         path = paths.live(self._live.name)
-        for folder in paths.node_skeleton(self._live.name):
-            self._tree.ensure(folder)
+        if not self._has_folders:
+            for folder in paths.node_skeleton(self._live.name):
+                self._tree.ensure(folder)
+            self._has_folders = True
         try:
             self._tree.commit([Create(path, encode(self._live), ephemeral=True)])
         except NodeExists:
@@ -47,8 +50,9 @@ class Presence:
         return True
 
     def forget(self) -> None:
-        """Announce again at the next call, whatever the session."""
+        """Announce again at the next call, whatever the session, and make the node's folders."""
         self._session = None
+        self._has_folders = False
 
     def _take_over(self, path: str, session: Session, now: float) -> None:
         try:

@@ -45,8 +45,7 @@ class Processes:
     def __init__(self, lease_file: Path) -> None:
         self._lease_file = lease_file
         self._epoll = select.epoll()
-        self._runs: dict[int, str] = {}
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._watched: dict[int, tuple[str, subprocess.Popen[bytes] | None]] = {}
         self._soft_limit = _allow_many_files()
 
     def fileno(self) -> int:
@@ -82,19 +81,18 @@ class Processes:
                 )
             except OSError as error:
                 raise CannotStart(f"the process could not be started: {error.strerror}") from error
-        self._watch(os.pidfd_open(child.pid), folder.plan.run_id)
-        self._children[child.pid] = child
+        self._watch(os.pidfd_open(child.pid), folder, child)
 
     def adopt(self, folder: RunFolder, process: ProcessId) -> bool:
         """Watch a process that another daemon started; False where it has ended."""
         try:
             descriptor = os.pidfd_open(process.pid)
-        except (ProcessLookupError, OSError):
+        except ProcessLookupError:
             return False
-        if not alive(process):
+        if not _alive(process):
             os.close(descriptor)
             return False
-        self._watch(descriptor, folder.plan.run_id)
+        self._watch(descriptor, folder)
         return True
 
     def ended(self) -> list[str]:
@@ -103,21 +101,24 @@ class Processes:
         for descriptor, _ in self._epoll.poll(0):
             self._epoll.unregister(descriptor)
             os.close(descriptor)
-            runs.append(self._runs.pop(descriptor))
-        for pid in [pid for pid, child in self._children.items() if child.poll() is not None]:
-            del self._children[pid]
+            run_id, child = self._watched.pop(descriptor)
+            if child is not None:
+                child.wait()
+            runs.append(run_id)
         return runs
 
     def count(self) -> int:
         """How many are in progress."""
-        return len(self._runs)
+        return len(self._watched)
 
-    def _watch(self, descriptor: int, run_id: str) -> None:
-        self._runs[descriptor] = run_id
+    def _watch(
+        self, descriptor: int, folder: RunFolder, child: "subprocess.Popen[bytes] | None" = None
+    ) -> None:
+        self._watched[descriptor] = folder.plan.run_id, child
         self._epoll.register(descriptor, select.EPOLLIN)
 
 
-def alive(process: ProcessId) -> bool:
+def _alive(process: ProcessId) -> bool:
     """Whether this very process still runs (a zombie does not)."""
     try:
         stat = Path(f"/proc/{process.pid}/stat").read_text()

@@ -6,7 +6,7 @@ run folders and claims are the journal, and after a restart the worker submits f
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import urllib3
@@ -18,6 +18,8 @@ from cronkeeper.common.signing import NODE_HEADER, SIGNATURE_HEADER, NodeKey
 log = logging.getLogger(__name__)
 
 MAX_BATCH = 200
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+"""Of what the runs wrote; the API takes several times as much in one request."""
 LINGER = 0.02
 """Seconds that a batch waits for company: with a thousand runs in a minute it saves most of the requests."""
 RETRY_FIRST = 0.2
@@ -54,7 +56,10 @@ class HttpSend:
         if answer.status != 200:
             said = answer.data[:300].decode(errors="replace")
             raise Unavailable(f"the API at {self._url} refused reports with {answer.status}: {said}")
-        return decode(answer.data, dict[str, list[str]])["acknowledged"]
+        try:
+            return decode(answer.data, dict[str, list[str]])["acknowledged"]
+        except (ValueError, KeyError) as error:
+            raise Unavailable(f"what answers at {self._url} is not the API: {error}") from error
 
 
 class Reporter:
@@ -119,9 +124,7 @@ class Reporter:
             self._wake.wait_for(lambda: bool(self._waiting) or self._stopped)
             if not self._stopped:
                 self._wake.wait_for(lambda: self._stopped, timeout=LINGER)
-            if not self._waiting:
-                return None
-            return list(self._waiting.values())[:MAX_BATCH]
+            return _first(self._waiting.values()) if self._waiting else None
 
     def _settle(self, batch: Sequence[Report], acknowledged: set[str]) -> None:
         with self._wake:
@@ -133,3 +136,15 @@ class Reporter:
                 if report.state.final:
                     self._acknowledged.append(report.run_id)
         self._notify()
+
+
+def _first(waiting: Iterable[Report]) -> list[Report]:
+    """The first of the reports, as many as fit into one batch."""
+    batch: list[Report] = []
+    size = 0
+    for report in waiting:
+        size += sum(len(output.data) for output in (report.stdout, report.stderr) if output is not None)
+        if batch and (len(batch) == MAX_BATCH or size > MAX_BATCH_BYTES):
+            break
+        batch.append(report)
+    return batch

@@ -2,10 +2,13 @@
 
 plan      what is to be run, and everything that a report of it says (JSON, never changed)
 exit      made beforehand with its block allocated; "<exit code> <uptime>" once the process has ended
-started   made by the one wrapper that won: its line of /proc/<pid>/stat, and the uptime
+started   made by the one wrapper that won: its line of /proc/<pid>/stat, and the uptime; or by the daemon,
+          where it gave the run up so that no wrapper starts it
 stdout, stderr
 """
 
+import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -19,6 +22,7 @@ from cronkeeper.common.model import Output, Spec, StartedBy, decode, encode
 OUTPUT_HEAD = 48 * 1024
 OUTPUT_TAIL = 16 * 1024
 EXIT_BYTES = 32
+GIVEN_UP = "given up\n"
 
 
 class NoRoom(CronkeeperError):
@@ -84,8 +88,11 @@ class RunFolder:
             path.mkdir(mode=0o700)
             _write_new(path / "exit", b" " * (EXIT_BYTES - 1) + b"\n")
             _write_new(path / "plan", encode(plan))
-        except FileExistsError:
-            return cls(path, decode((path / "plan").read_bytes(), Plan))
+        except FileExistsError as error:
+            found = _load(path)
+            if found is None:
+                raise NoRoom(f"something was in the way at {path}") from error
+            return found
         except OSError as error:
             shutil.rmtree(path, ignore_errors=True)
             raise NoRoom(f"the run's folder could not be made in {root}: {error.strerror}") from error
@@ -98,15 +105,36 @@ class RunFolder:
             text = (self.path / "started").read_text()
         except FileNotFoundError:
             return None
-        stat, _, uptime = text.rstrip("\n").rpartition(" ")
-        if not text.endswith("\n"):
+        if not text.endswith("\n") or text == GIVEN_UP:
             return None
+        stat, _, uptime = text.rstrip("\n").rpartition(" ")
         return Started(parse_stat(stat), float(uptime))
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the daemon has taken the mark, so that nothing is ever started."""
+        try:
+            return (self.path / "started").read_text() == GIVEN_UP
+        except FileNotFoundError:
+            return False
+
+    def give_up(self) -> bool:
+        """Take the mark before a wrapper does; False where one was quicker."""
+        try:
+            _write_new(self.path / "started", GIVEN_UP.encode())
+        except FileExistsError:
+            return False
+        except FileNotFoundError:
+            return True  # without its folder no wrapper starts it either
+        return True
 
     @property
     def exit(self) -> Exit | None:
         """Read the exit code."""
-        fields = (self.path / "exit").read_text().split()
+        try:
+            fields = (self.path / "exit").read_text().split()
+        except FileNotFoundError:
+            return None
         return Exit(int(fields[0]), float(fields[1])) if len(fields) == 2 else None
 
     def output(self, stream: str) -> Output:
@@ -127,21 +155,28 @@ class RunFolder:
     def remove(self) -> None:
         """Forget the run, at once: what a crash leaves of the files is swept away by `load_all`."""
         gone = self.path.with_name(f".{self.path.name}")
-        self.path.rename(gone)
+        with contextlib.suppress(FileNotFoundError):
+            self.path.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
 
 
 def load_all(root: Path) -> Iterator[RunFolder]:
     """Every run folder below `root`; one that was not made or removed to the end is swept away."""
     for path in sorted(root.iterdir()):
-        try:
-            plan = decode((path / "plan").read_bytes(), Plan)
-            if not (path / "exit").exists():
-                raise ValueError("no exit file")
-        except (OSError, ValueError):
-            shutil.rmtree(path, ignore_errors=True)
-            continue
-        yield RunFolder(path, plan)
+        found = _load(path)
+        if found is not None:
+            yield found
+
+
+def _load(path: Path) -> RunFolder | None:
+    try:
+        plan = decode((path / "plan").read_bytes(), Plan)
+        if path.name != plan.run_id or not (path / "exit").exists():
+            raise ValueError("it was not made, or not removed, to the end")
+    except (OSError, ValueError):
+        shutil.rmtree(path, ignore_errors=True)
+        return None
+    return RunFolder(path, plan)
 
 
 def parse_stat(stat: str) -> ProcessId:
@@ -159,6 +194,7 @@ def at_uptime(then: float, now: datetime, uptime_now: float) -> datetime:
 def _write_new(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.write(descriptor, content)
+        if os.write(descriptor, content) != len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     finally:
         os.close(descriptor)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cronkeeper.common.clock import boottime
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.lease import Lease
 from cronkeeper.common.coordination.tree import NoNode, Tree
@@ -18,7 +17,7 @@ from cronkeeper.common.waker import Waker
 from cronkeeper.worker import lease_file, reports
 from cronkeeper.worker.agenda import Agenda
 from cronkeeper.worker.assignment import Assignment, Change, Held, JobKey
-from cronkeeper.worker.claiming import Claiming, Made
+from cronkeeper.worker.claiming import Claiming, Made, job_key
 from cronkeeper.worker.claims import Me
 from cronkeeper.worker.journal import Entry, Journal
 from cronkeeper.worker.presence import Presence
@@ -81,18 +80,24 @@ class Worker:
         self._trusted = False
         """Whether cron is given the clock's grace: as it was when the agenda was made."""
         self._complaint: str | None = None
+        self._broken_off = False
+        """Whether the last round was ended by an error that nobody foresaw."""
 
     def start(self, now: datetime) -> None:
         """Pick up what an earlier daemon left: adopt the runs that live, report those that ended."""
-        lease_file.write(self._parts.lease_file, self._parts.lease.deadline)
+        self._write_lease()
         self._parts.journal.load(now)
         for entry in self._parts.journal.entries.values():
             if entry.outcome is not None:
-                self._end(entry, boottime())
+                self._end(entry, self._parts.lease.now())
 
     def step(self, now: datetime) -> float:
         """One round. Returns after how many seconds the next one is wanted, if nothing wakes it before."""
-        clock = boottime()
+        clock = self._parts.lease.now()
+        if self._broken_off:
+            self._assignment.forget()
+            self._next_resync = 0.0
+        self._broken_off = True
         for job_id in self._parts.spool.take():
             self._touch((job_id, 1), StartedBy.CRON)
         for entry in self._parts.journal.poll(now):
@@ -106,7 +111,8 @@ class Worker:
             self._trusted = self._parts.table.trusted
             for key in self._assignment.held:
                 self._schedule(key)
-        return self._next_wake(now, boottime())
+        self._broken_off = False
+        return self._next_wake(now, self._parts.lease.now())
 
     def stop(self) -> int:
         """Take our lines out of the crontab, and say how many runs go on without us."""
@@ -119,9 +125,9 @@ class Worker:
             if self._parts.presence.announce(clock):
                 self._next_resync = 0.0
             self._observe(now, clock)
-            if self._parts.lease.may_act(boottime()):
+            if self._parts.lease.may_act(self._parts.lease.now()):
                 self._claim(now, clock)
-            if self._parts.lease.may_act(boottime() + START_MARGIN):
+            if self._parts.lease.may_act(self._parts.lease.now() + START_MARGIN):
                 self._start_cleared(now)
             self._complaint = None
         except (Unavailable, NoNode) as error:
@@ -136,17 +142,28 @@ class Worker:
     def _renew(self, clock: float) -> None:
         if clock >= self._next_renewal:
             self._parts.lease.renew(self._parts.tree)
-            lease_file.write(self._parts.lease_file, self._parts.lease.deadline)
+            self._write_lease()
             self._next_renewal = clock + self._rules.renew_every
 
+    def _write_lease(self) -> None:
+        lease = self._parts.lease
+        try:
+            lease_file.write(self._parts.lease_file, lease.deadline - lease.now())
+        except OSError as error:  # a full disk: what is claimed meanwhile fails, and says why
+            log.error("the lease can't be written down, so nothing is started: %s", error)
+
     def _observe(self, now: datetime, clock: float) -> None:
-        if self._claims_watch.fired or clock >= self._next_resync:
+        settled = self._assignment.settle()
+        self._take(settled, now, clock)
+        look = settled.lost or self._claims_watch.fired or clock >= self._next_resync
+        if look:
             self._claims_watch.arm()
-            self._take(self._assignment.refresh(), now)
+            self._take(self._assignment.refresh(), now, clock)
             self._next_resync = clock + RESYNC
             self._parts.table.changed()
-        self._take(self._assignment.settle(), now)
-        if self._inbox_watch.fired or self._next_resync == clock + RESYNC:
+            for entry in self._claiming.release(self._assignment.may_hold, now):
+                self._end(entry, clock)
+        if look or self._inbox_watch.fired:
             self._read_inbox()
 
     def _read_inbox(self) -> None:
@@ -158,34 +175,44 @@ class Worker:
         for key in self._claiming.requests(hand_runs):
             self._touch(key, None)
 
-    def _take(self, change: Change, now: datetime) -> None:
+    def _take(self, change: Change, now: datetime, clock: float) -> None:
         for held in change.lost:
             self._agenda.set(held.key, None)
-            self._claiming.released(held)
-            self._parts.table.changed()
         for held in change.gained:
             self._parts.journal.prefetch(held.spec)
-            for run in held.claim.unfinished:
-                self._reconcile(held, run, now)
             self._claiming.drop_unclaimed(held)
+            for run in held.claim.unfinished:
+                if (end := self._reconcile(held, run, now)) is not None:
+                    self._end(end, clock)
             for skip in held.claim.skips:
                 self._parts.reporter.submit(reports.of_skip(held, skip, self._rules.me.node, now))
             self._touch(held.key, StartedBy.ADOPTION)
 
-    def _reconcile(self, held: Held, run: Unfinished, now: datetime) -> None:
-        """Bring a run in a claim that was just read together with what this node knows of it."""
-        entry = self._parts.journal.entries.get(run.run_id)
-        if entry is not None and entry.outcome is None and run.outcome is None:
-            self._parts.journal.clear(run.run_id)
-        elif entry is None and run.outcome is not None:
+    def _reconcile(self, held: Held, run: Unfinished, now: datetime) -> Entry | None:
+        """Bring a run in a claim that was just read together with what this node knows of it.
+
+        Returns the run where the claim knows of its end and the folder does not: it failed before it began.
+        """
+        mine = run.node == self._rules.me.node
+        entry = self._parts.journal.entries.get(run.run_id) if mine else None
+        if entry is not None:
+            if entry.outcome is not None or entry.running:
+                return None
+            if run.outcome is None:
+                self._parts.journal.clear(run.run_id)
+                return None
+            entry.outcome = run.outcome
+            return entry
+        if run.outcome is not None:
             self._parts.reporter.submit(reports.of_claimed(held, run, run.outcome))
-        elif entry is None and run.node == self._rules.me.node:
+        elif mine:
             reason = "the node knows nothing of it any more: its run folder is gone"
             outcome = Outcome(
                 state=RunState.LOST, exit_code=None, reason=reason, started_at=None, ended_at=now
             )
             self._claiming.gone[run.run_id] = outcome
             self._parts.reporter.submit(reports.of_claimed(held, run, outcome))
+        return None
 
     def _claim(self, now: datetime, clock: float) -> None:
         for key in self._agenda.due(now):
@@ -203,8 +230,9 @@ class Worker:
                 continue
             made.append(self._claiming.next_claim(held, trigger, now))
         self._write([each for each in made if each is not None], now)
-        for key in touched:
-            self._schedule(key)
+        for key, trigger in touched.items():
+            if trigger is not None:
+                self._schedule(key)
 
     def _write(self, made: list[Made], now: datetime) -> None:
         landed = self._assignment.write([each.write for each in made])
@@ -212,7 +240,6 @@ class Worker:
             held = each.write.held
             if not ok:
                 self._touch(held.key, each.trigger)
-                self._next_try = 0.0
                 continue
             self._claiming.landed(each)
             for run in each.without_folder:
@@ -224,7 +251,7 @@ class Worker:
     def _start_cleared(self, now: datetime) -> None:
         for entry in self._parts.journal.start_cleared(now):
             if entry.outcome is not None:
-                self._end(entry, boottime())
+                self._end(entry, self._parts.lease.now())
             else:
                 self._parts.reporter.submit(reports.of_start(entry.folder, now))
 
@@ -234,9 +261,8 @@ class Worker:
         heapq.heappush(self._late_ends, (clock + OUTCOME_PATIENCE, entry.key))
 
     def _acknowledge(self, run_id: str) -> None:
-        job_id, copy, _ = run_id.split(".", 2)
-        key = (int(job_id), int(copy))
-        if self._claiming.acknowledge(run_id, held=key in self._assignment.held):
+        key = job_key(run_id)
+        if self._claiming.acknowledge(run_id, held=self._assignment.may_hold(key)):
             self._touch(key, None)
 
     def _touch(self, key: JobKey, trigger: StartedBy | None) -> None:
@@ -255,11 +281,11 @@ class Worker:
         self._agenda.set(key, tick)
 
     def _next_wake(self, now: datetime, clock: float) -> float:
-        if self._assignment.unsettled() or (self._touched and clock >= self._next_try):
-            return max(0.0, self._next_try - clock)
-        waits = [self._next_resync - clock, self._next_renewal - clock]
         if self._next_try > clock:
             return self._next_try - clock
+        if self._assignment.unsettled or self._touched:
+            return 0.0
+        waits = [self._next_resync - clock, self._next_renewal - clock]
         if (first := self._agenda.next()) is not None:
             waits.append((first - now).total_seconds())
         if self._late_ends:

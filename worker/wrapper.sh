@@ -1,7 +1,8 @@
 # Started for each run: sh wrapper.sh FOLDER LEASE FILES DIRECTORY COMMAND [ARGUMENT...]
 # Cron-sized on purpose: shell builtins only, so that a run costs little more than its command.
 # 1. Past the lease's deadline nothing is started. 2. Of all wrappers of a run, the one that creates `started`
-# goes on. 3. FILES is how many files the command may open: the daemon's own limit is higher. 4. The command runs as a child, so that its exit code is kept even while no worker daemon runs.
+# goes on. 3. FILES is how many files the command may open: the daemon's own limit is higher. 4. The command runs
+# as a child, so that its exit code is kept even while no worker daemon runs.
 folder=$1 lease=$2 files=$3 directory=$4
 shift 4
 read -r now _ < /proc/uptime || exit 75
@@ -13,7 +14,7 @@ set -C
 set +C
 ulimit -S -n "$files"
 trap : HUP INT TERM
-(cd "$directory" 2> /dev/null || cd /; exec "$@")
+(cd "$directory" 2> /dev/null || cd /; unset OLDPWD; exec "$@")
 code=$?
 read -r now _ < /proc/uptime
 echo "$code $now" 1<> "$folder/exit"

@@ -23,6 +23,10 @@ class Lease:
         self._clock = clock
         self._deadline = math.inf if session_timeout is None else -math.inf
 
+    def now(self) -> float:
+        """The time on the lease's clock."""
+        return self._clock()
+
     @property
     def deadline(self) -> float:
         """When the right ends: minus infinity before the first answer, infinity for the embedded tree."""

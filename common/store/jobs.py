@@ -72,6 +72,12 @@ def assignment(conn: Connection, job_id: int) -> tuple[str | None, str | None]:
     return row.assigned_node, row.gen
 
 
+def assignments(conn: Connection) -> dict[int, tuple[str | None, str | None]]:
+    """`assignment` of every job that has not ended."""
+    chosen = sa.select(job.c.id, job.c.assigned_node, job.c.gen).where(job.c.ended_at.is_(None))
+    return {row.id: (row.assigned_node, row.gen) for row in conn.execute(chosen)}
+
+
 def listing(conn: Connection, *, after: int = 0, limit: int = 500) -> list[Job]:
     """Up to `limit` jobs with ids above `after`, by id, the ended ones too."""
     return _jobs(conn, _JOB.where(job.c.id > after).order_by(job.c.id).limit(limit))

@@ -47,10 +47,16 @@ def request(conn: Connection, new: Run) -> None:
 
 def get(conn: Connection, run_id: str) -> Run:
     """Raises: NotFound."""
-    found = _known(conn, [run_id])
+    found = by_ids(conn, [run_id])
     if not found:
         raise NotFound(f"there is no run {run_id}")
     return found[run_id]
+
+
+def by_ids(conn: Connection, run_ids: Iterable[str]) -> dict[str, Run]:
+    """Those of the runs that exist, by their ids."""
+    found = (_runs(conn, sa.select(run).where(run.c.id.in_(chunk))) for chunk in chunks(run_ids))
+    return {one.id: one for some in found for one in some}
 
 
 def listing(
@@ -130,7 +136,7 @@ def record_many(conn: Connection, reports: Sequence[Report], now: datetime) -> l
         pending.setdefault(report.run_id, []).append(report)
     changed: list[Run] = []
     for _ in range(_ROUNDS):
-        known = _known(conn, pending)
+        known = by_ids(conn, pending)
         # In the same order everywhere, so that two batches wait for each other and do not deadlock.
         steps = [_step(known.get(run_id), pending[run_id], now) for run_id in sorted(pending)]
         steps = [step for step in steps if step.new != step.old]
@@ -257,11 +263,6 @@ def _rows(steps: Iterable[_Step]) -> Iterator[list[dict[str, Any]]]:
                 rows, size = [], 0
     if rows:
         yield rows
-
-
-def _known(conn: Connection, run_ids: Iterable[str]) -> dict[str, Run]:
-    found = (_runs(conn, sa.select(run).where(run.c.id.in_(chunk))) for chunk in chunks(run_ids))
-    return {one.id: one for some in found for one in some}
 
 
 def _runs(conn: Connection, chosen: sa.Select[Any]) -> list[Run]:

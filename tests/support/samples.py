@@ -10,14 +10,19 @@ from cronkeeper.common.model import (
     Concurrency,
     JobType,
     NewJob,
+    Outcome,
     Output,
     Report,
     Run,
     RunState,
+    Spec,
     StartedBy,
+    Unfinished,
     hand_run_id,
+    replace,
     tick_run_id,
 )
+from cronkeeper.worker.run_folder import Plan
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, UTC)
 TICK = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -96,3 +101,57 @@ def at_once(works: Sequence[Callable[[], Any]]) -> list[Any]:
 
     with ThreadPoolExecutor(len(works)) as pool:
         return [future.result() for future in [pool.submit(begin, work) for work in works]]
+
+
+def spec(**changes: Any) -> Spec:
+    """What is published of a job for every minute, in UTC."""
+    fields: dict[str, Any] = {
+        "job_id": 1,
+        "copy": 1,
+        "rev": 1,
+        "name": "nightly backup",
+        "type": JobType.COMMAND,
+        "command": "/usr/bin/backup --all",
+        "artifact": None,
+        "schedule": "* * * * *",
+        "at": None,
+        "timezone": "UTC",
+        "run_as": None,
+        "concurrency": Concurrency.FORBID,
+        "effective_from": NOW,
+    }
+    return Spec(**fields | changes)
+
+
+def unfinished(run_id: str, **changes: Any) -> Unfinished:
+    """A run in a claim, begun by alpha."""
+    fields: dict[str, Any] = {
+        "tick": TICK,
+        "attempt": 1,
+        "node": "alpha",
+        "boot_id": "boot-1",
+        "started_by": StartedBy.CLOCK,
+    }
+    return Unfinished(run_id=run_id, **fields | changes)
+
+
+def ended(run: Unfinished, state: RunState = RunState.SUCCEEDED) -> Unfinished:
+    """The run with its end."""
+    end = Outcome(state=state, exit_code=0, reason=None, started_at=NOW, ended_at=NOW + timedelta(seconds=1))
+    return replace(run, outcome=end)
+
+
+def plan(run_id: str = "1.1.20260301T120000Z.1", **changes: Any) -> Plan:
+    """A run of job 1 that alpha is to claim."""
+    fields: dict[str, Any] = {
+        "spec": spec(),
+        "gen": "1-1",
+        "token": "1.1.1",
+        "tick": TICK,
+        "attempt": 1,
+        "started_by": StartedBy.CLOCK,
+        "node": "alpha",
+        "boot_id": "boot-1",
+        "claimed_at": NOW,
+    }
+    return Plan(run_id=run_id, **fields | changes)

@@ -1,11 +1,14 @@
-"""A front desk for each test that asks for one."""
+"""A front desk, or a whole fleet, for each test that asks for one."""
 
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from support.fleet import Fleet
 from support.office import Office
+from support.promise import blank
 
 from cronkeeper.common.store.store import Store
 
@@ -50,3 +53,30 @@ def empty_office(tmp_path_factory: pytest.TempPathFactory, empty_database: Path)
     office = Office(folder)
     yield office
     office.close()
+
+
+@pytest.fixture(scope="session")
+def memory() -> Iterator[Store]:
+    """A database in memory, for one test after the other."""
+    store = Store("sqlite://")
+    store.upgrade()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def make_fleet(tmp_path: Path, memory: Store) -> Callable[..., Fleet]:
+    """Makes a fleet of the nodes that are named; see `Fleet` for its trouble."""
+
+    def make(*nodes: str, **options: Any) -> Fleet:
+        fleet = Fleet(tmp_path, blank(memory), nodes, **options)
+        fleet.go(2)
+        return fleet
+
+    return make
+
+
+@pytest.fixture
+def fleet(make_fleet: Callable[..., Fleet]) -> Fleet:
+    """One leader, and one node named alpha."""
+    return make_fleet("alpha")

@@ -1,0 +1,233 @@
+"""Each call that a daemon makes in a scenario is lost, or its reply, or the daemon with it: nothing comes of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support import fakes
+from support.fakes import Bring, Trouble
+from support.fleet import Fleet
+from support.promise import blank, complaints
+
+from cronkeeper.common.model import Job, RunState
+from cronkeeper.common.store.store import Store
+
+SUCCEEDED, LOST, SKIPPED, CANCELED = RunState.SUCCEEDED, RunState.LOST, RunState.SKIPPED, RunState.CANCELED
+SOON = "1 * * * *"
+"""Due at 12:01, half a minute after the beginning, and then not for long."""
+NEVER = "0 0 1 1 *"
+SOON_RUN = "1.1.20260301T120100Z.1"
+ONCE_RUN = "1.1.20260301T120032Z.1"
+HAND = "hand"
+TWO = ("alpha", "beta")
+
+Arrange = Callable[[Fleet], Job | None]
+Act = Callable[[Fleet, Job | None], object]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Something that happens to a fleet at rest.
+
+    Trouble comes to one of the calls of the `lasts` seconds after `act`; after `heals` more, and `then` if it is
+    given, all must be as it should: the runs have these `ends`, after so many `starts`.
+    """
+
+    arrange: Arrange
+    act: Act
+    lasts: float
+    heals: float
+    ends: dict[str, RunState]
+    starts: int
+    nodes: tuple[str, ...] = ("alpha",)
+    then: Callable[[Fleet], object] = lambda fleet: None
+
+
+def nothing(fleet: Fleet) -> None:
+    return None
+
+
+def wait(fleet: Fleet, job: Job | None) -> None:
+    return None
+
+
+def idle_job(fleet: Fleet) -> Job:
+    job = fleet.submit(schedule=NEVER)
+    fleet.go(5)
+    return job
+
+
+def due_job(fleet: Fleet) -> Job:
+    """A job whose tick is due in a moment."""
+    job = fleet.submit(schedule=SOON)
+    fleet.go(27.9)
+    return job
+
+
+def running_job(fleet: Fleet) -> Job:
+    """A job whose run has begun, and goes on for a while."""
+    for machine in fleet.machines.values():
+        machine.run_seconds = 20
+    job = due_job(fleet)
+    fleet.go(3)
+    return job
+
+
+def dead_with_run(fleet: Fleet) -> Job:
+    """A job whose node died with its run, and whose claim is at another one."""
+    job = running_job(fleet)
+    fleet.power_off("alpha")
+    fleet.go(60)
+    return job
+
+
+def cut_with_run(fleet: Fleet) -> Job:
+    """A job whose node is cut off, and has lost it to another one."""
+    job = running_job(fleet)
+    fleet.daemons["alpha"].tree.disconnect()
+    fleet.go(10)
+    return job
+
+
+def asked_of_the_dead(fleet: Fleet) -> Job:
+    """A job whose run was sent to a node that is dead, and not yet known to be."""
+    job = idle_job(fleet)
+    fleet.power_off("alpha")
+    fleet.request(job)
+    fleet.go(1)
+    return job
+
+
+def there_and_back(fleet: Fleet) -> None:
+    """The dead node comes back, and the job comes back to it."""
+    fleet.work("alpha")
+    fleet.go(10)
+    fleet.power_off("beta")
+    fleet.go(30)
+
+
+def reboot(fleet: Fleet, job: Job | None) -> None:
+    fleet.power_off("alpha")
+    fleet.work("alpha")
+
+
+SCENARIOS = {
+    "a job is published": Scenario(
+        nothing, lambda fleet, _: fleet.submit(schedule=SOON), 2, 45, {SOON_RUN: SUCCEEDED}, 1
+    ),
+    "a tick is due": Scenario(due_job, wait, 7, 20, {SOON_RUN: SUCCEEDED}, 1),
+    "a one-shot is done": Scenario(
+        nothing, lambda fleet, _: fleet.submit(schedule="@once"), 8, 25, {ONCE_RUN: SUCCEEDED}, 1
+    ),
+    "a run is asked for": Scenario(
+        idle_job, lambda fleet, job: fleet.request(job), 7, 25, {HAND: SUCCEEDED}, 1
+    ),
+    "a busy job's run is asked for": Scenario(
+        running_job, lambda fleet, job: fleet.request(job), 2, 40, {SOON_RUN: SUCCEEDED, HAND: SKIPPED}, 1
+    ),
+    "a dead node's run is asked for": Scenario(
+        asked_of_the_dead, wait, 13, 30, {HAND: SUCCEEDED}, 1, TWO, there_and_back
+    ),
+    "a job is removed that a dead node's run was asked of": Scenario(
+        asked_of_the_dead, lambda fleet, job: fleet.remove(job), 2, 30, {HAND: CANCELED}, 0
+    ),
+    "a node dies with a job": Scenario(
+        idle_job, lambda fleet, _: fleet.power_off("alpha"), 8, 30, {}, 0, TWO, there_and_back
+    ),
+    "a dead node's run is given up": Scenario(dead_with_run, wait, 12, 90, {SOON_RUN: LOST}, 1, TWO),
+    "a machine restarts with a run": Scenario(running_job, reboot, 9, 30, {SOON_RUN: LOST}, 1),
+    "a node comes back whose job has moved": Scenario(
+        cut_with_run,
+        lambda fleet, _: fleet.daemons["alpha"].tree.reconnect(),
+        6,
+        40,
+        {SOON_RUN: SUCCEEDED},
+        1,
+        TWO,
+    ),
+    "an idle job is removed": Scenario(idle_job, lambda fleet, job: fleet.remove(job), 2, 25, {}, 0),
+    "a running job is removed": Scenario(
+        running_job, lambda fleet, job: fleet.remove(job), 2, 45, {SOON_RUN: SUCCEEDED}, 1
+    ),
+    "a running job is published again": Scenario(
+        running_job, lambda fleet, job: fleet.edit(job), 2, 45, {SOON_RUN: SUCCEEDED}, 1
+    ),
+    "a job is published again as its tick is due": Scenario(
+        due_job, lambda fleet, job: fleet.edit(job), 3, 45, {SOON_RUN: SUCCEEDED}, 1
+    ),
+}
+LOSSES = [fakes.lose_call, fakes.lose_reply]
+CRASHES = [fakes.crash_before, fakes.crash_after]
+KINDS = [("leader", bring) for bring in LOSSES + CRASHES]
+KINDS += [("worker", bring) for bring in LOSSES + CRASHES]
+KINDS += [("api", bring) for bring in LOSSES]
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize(("who", "bring"), KINDS)
+def test_trouble_at_any_call_changes_nothing(
+    name: str, who: str, bring: Bring[object], store: Store, tmp_path: Path
+) -> None:
+    play_all(SCENARIOS[name], who, lambda _fleet: bring, store, tmp_path)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_second_leader_may_take_over_at_any_call_of_the_first_which_then_changes_nothing(
+    name: str, store: Store, tmp_path: Path
+) -> None:
+    play_all(SCENARIOS[name], "leader", taking_over, store, tmp_path)
+
+
+def taking_over(fleet: Fleet) -> Bring[object]:
+    def take_over(call: str, carry_out: Callable[[], object]) -> object:
+        """The first leader's session ends, a second one leads, and only then the first goes on."""
+        fleet.server.expire(fleet.daemons["first"].tree.session().id)
+        trouble = fleet.trouble.pop("leader")
+        fleet.lead("second")
+        fleet.trouble["leader"] = trouble
+        fleet.loops["second"].step(fleet.time.now)
+        return carry_out()
+
+    return take_over
+
+
+def play_all(
+    scenario: Scenario, who: str, bring: Callable[[Fleet], Bring[object]], store: Store, folder: Path
+) -> None:
+    """Play the scenario once for each of its calls, with the trouble at that call."""
+    calls = play(scenario, who, None, bring, store, folder / "quiet")
+    for at in range(len(calls)):
+        try:
+            play(scenario, who, at, bring, store, folder / str(at))
+        except AssertionError as error:
+            raise AssertionError(
+                f"with trouble at {calls[at]}, call {at} of {len(calls)}: {error}"
+            ) from error
+
+
+def play(
+    scenario: Scenario,
+    who: str,
+    at: int | None,
+    bring: Callable[[Fleet], Bring[object]],
+    store: Store,
+    folder: Path,
+) -> list[str]:
+    """Returns the calls that trouble could come to."""
+    folder.mkdir()
+    trouble = Trouble()
+    fleet = Fleet(folder, blank(store), scenario.nodes, {who: trouble})
+    fleet.go(2)
+    job = scenario.arrange(fleet)
+    trouble.arm(at, bring(fleet))
+    scenario.act(fleet, job)
+    fleet.go(scenario.lasts)
+    calls = trouble.disarm()
+    fleet.go(scenario.heals)
+    scenario.then(fleet)
+    assert not (wrong := complaints(fleet)), wrong
+    ends = {HAND if HAND in run_id else run_id: run.state for run_id, run in fleet.runs().items()}
+    assert ends == scenario.ends
+    assert len(fleet.starts()) == scenario.starts
+    return calls

@@ -1,0 +1,312 @@
+"""The edges of a daemon, faked: clock, processes, disk, the way to the API; and trouble on demand."""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from cronkeeper.common.coordination.lease import Lease
+from cronkeeper.common.errors import CronkeeperError, Unavailable
+from cronkeeper.common.model import Report, decode, encode
+from cronkeeper.common.store.store import Store
+from cronkeeper.worker.assignment import Held
+from cronkeeper.worker.process import Account, Processes
+from cronkeeper.worker.run_folder import ProcessId, RunFolder
+
+T = TypeVar("T")
+
+BEGIN = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
+NO_SUCH_PID = 2**22
+"""Above what Linux gives to any process."""
+
+
+@dataclass
+class Time:
+    """The wall's clock and the lease's, which tests alone move on."""
+
+    seconds: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    @property
+    def now(self) -> datetime:
+        return BEGIN + timedelta(seconds=self.seconds - 1000.0)
+
+
+@dataclass
+class Bell:
+    """A waker that no thread waits for."""
+
+    rung: bool = False
+
+    def set(self) -> None:
+        self.rung = True
+
+
+class Crash(BaseException):
+    """The daemon that made the call is gone."""
+
+
+Bring = Callable[[str, Callable[[], T]], T]
+"""What becomes of the call that trouble comes to, given its name and what would carry it out."""
+
+
+class Trouble:
+    """Counts the calls that leave the daemons while it is armed, and is brought to one of them."""
+
+    def __init__(self) -> None:
+        self._calls: list[str] = []
+        self._at: int | None = None
+        self._bring: Bring[Any] | None = None
+
+    def arm(self, at: int | None, bring: Bring[Any]) -> None:
+        """From now on count, and bring it to the call of that number; None: only count."""
+        self._calls, self._at, self._bring = [], at, bring
+
+    def disarm(self) -> list[str]:
+        """No more trouble. Returns the names of the calls that were counted."""
+        self._bring = None
+        return self._calls
+
+    def __call__(self, call: str, carry_out: Callable[[], T]) -> T:
+        if self._bring is None:
+            return carry_out()
+        self._calls.append(call)
+        if len(self._calls) - 1 != self._at:
+            return carry_out()
+        trouble: T = self._bring(call, carry_out)
+        return trouble
+
+
+def lose_call(call: str, carry_out: Callable[[], T]) -> T:
+    """It never arrives."""
+    if call == "start":
+        return carry_out()
+    raise Unavailable("the call was lost")
+
+
+def lose_reply(call: str, carry_out: Callable[[], T]) -> T:
+    """It is carried out, or refused, and nobody hears of it."""
+    if call == "start":
+        return carry_out()
+    with contextlib.suppress(CronkeeperError):
+        carry_out()
+    raise Unavailable("the reply was lost")
+
+
+def crash_before(call: str, carry_out: Callable[[], T]) -> T:
+    """The daemon ends just before the call."""
+    raise Crash
+
+
+def crash_after(call: str, carry_out: Callable[[], T]) -> T:
+    """The daemon ends just after the call."""
+    with contextlib.suppress(CronkeeperError):
+        carry_out()
+    raise Crash
+
+
+class TroubledStore(Store):
+    """The same database as another store, on a way with trouble."""
+
+    def __init__(self, store: Store, trouble: Trouble) -> None:
+        self._store = store
+        self._trouble = trouble
+        self.url_for_people = store.url_for_people
+
+    def transaction(self, work: Callable[[Connection], T]) -> T:
+        return self._trouble("sql", lambda: self._store.transaction(work))
+
+
+@dataclass
+class Process:
+    """A wrapper with its command."""
+
+    id: ProcessId
+    folder: RunFolder
+    ends_at: float
+
+
+@dataclass
+class Machine:
+    """A host: what is left of it when its daemon has died. `starts` is its memory of every command it began."""
+
+    name: str
+    home: Path
+    time: Time
+    boot_id: str = "boot-1"
+    run_seconds: float = 5.0
+    exit_code: int = 0
+    filed: set[int] = field(default_factory=set)
+    running: dict[str, Process] = field(default_factory=dict)
+    starts: list[str] = field(default_factory=list)
+
+    @property
+    def runs(self) -> Path:
+        return self.home / "runs"
+
+    def folders(self) -> list[str]:
+        return sorted(path.name for path in self.runs.iterdir()) if self.runs.exists() else []
+
+    def wrap(self, folder: RunFolder) -> None:
+        """What wrapper.sh does while the lease holds."""
+        process = ProcessId(NO_SUCH_PID + len(self.starts), 1)
+        stat = f"{process.pid} (sh) S {'0 ' * 18}{process.start_time} 0"
+        try:
+            with (folder.path / "started").open("x") as file:
+                file.write(f"{stat} {self.time.seconds}\n")
+        except (FileExistsError, FileNotFoundError):
+            return
+        self.starts.append(folder.plan.run_id)
+        self.running[folder.plan.run_id] = Process(process, folder, self.time.seconds + self.run_seconds)
+
+    def let_end(self) -> bool:
+        """End the commands whose time has come; True where there were any."""
+        over = [one for one, process in self.running.items() if process.ends_at <= self.time.seconds]
+        for run_id in over:
+            self.end(run_id)
+        return bool(over)
+
+    def end(self, run_id: str) -> None:
+        """End a command."""
+        process = self.running.pop(run_id)
+        path = process.folder.path / "exit"
+        if path.exists():
+            path.write_text(f"{self.exit_code} {self.time.seconds}\n")
+
+    def reboot(self) -> None:
+        """Every process is gone, and none has left an exit code."""
+        self.running.clear()
+        self.boot_id += "+1"
+
+
+class FakeProcesses(Processes):
+    """One daemon's view of its machine's processes."""
+
+    def __init__(self, machine: Machine, lease: Lease, trouble: Trouble) -> None:
+        self._machine = machine
+        self._lease = lease
+        self._trouble = trouble
+        self._watched: set[str] = set()
+
+    def start(self, folder: RunFolder, account: Account, script: Path | None) -> None:
+        self._watched.add(folder.plan.run_id)
+        if self._lease.may_act(self._machine.time()):
+            self._trouble("start", lambda: self._machine.wrap(folder))
+
+    def adopt(self, folder: RunFolder, process: ProcessId) -> bool:
+        found = self._machine.running.get(folder.plan.run_id)
+        if found is None or found.id != process:
+            return False
+        self._watched.add(folder.plan.run_id)
+        return True
+
+    def ended(self) -> list[str]:
+        gone = sorted(self._watched - self._machine.running.keys())
+        self._watched -= set(gone)
+        return gone
+
+    def count(self) -> int:
+        return len(self._watched)
+
+
+@dataclass
+class FakeSpool:
+    """What cron filed on a machine."""
+
+    machine: Machine
+
+    def take(self) -> set[int]:
+        filed = set(self.machine.filed)
+        self.machine.filed.clear()
+        return filed
+
+
+@dataclass
+class FakeTable:
+    """A crontab that nobody reads."""
+
+    trusted: bool = False
+    jobs: list[int] = field(default_factory=list)
+    _dirty: bool = True
+
+    def changed(self) -> None:
+        self._dirty = True
+
+    def keep(self, held: Iterable[Held], now: datetime, clock: float) -> None:
+        if self._dirty:
+            self.jobs = sorted(one.name.job_id for one in held)
+            self._dirty = False
+
+    def clear(self) -> None:
+        self.jobs = []
+
+
+@dataclass
+class FakeFiles:
+    """Artifacts: each is here once it is put into `here`, or can't be fetched for the reason in `errors`."""
+
+    here: dict[str, Path] = field(default_factory=dict)
+    errors: dict[str, CronkeeperError] = field(default_factory=dict)
+    requested: list[str] = field(default_factory=list)
+
+    def path(self, sha256: str) -> Path | None:
+        return self.here.get(sha256)
+
+    def request(self, sha256: str) -> None:
+        self.requested.append(sha256)
+
+    def error(self, sha256: str) -> CronkeeperError | None:
+        return self.errors.get(sha256)
+
+
+class FakeReporter:
+    """The queue of reports, without a thread: `deliver` hands over what waits."""
+
+    def __init__(self, send: Callable[[Sequence[Report]], Sequence[str]], notify: Callable[[], None]) -> None:
+        self._send = send
+        self._notify = notify
+        self.bell = Bell()
+        self.waiting: dict[str, Report] = {}
+        self._acknowledged: list[str] = []
+
+    def submit(self, report: Report) -> None:
+        self.waiting[report.run_id] = report
+        self.bell.set()
+
+    def acknowledged(self) -> list[str]:
+        runs, self._acknowledged = self._acknowledged, []
+        return runs
+
+    def deliver(self, _now: datetime) -> float:
+        """Send all that waits, as JSON; returns after how many seconds to try again."""
+        batch = dict(self.waiting)
+        if not batch:
+            return math.inf
+        try:
+            known = set(self._send(decode(encode(list(batch.values())), list[Report])))
+        except Unavailable:
+            return 1.0
+        for run_id in known:
+            if self.waiting.get(run_id) is batch[run_id]:
+                del self.waiting[run_id]
+            if batch[run_id].state.final:
+                self._acknowledged.append(run_id)
+        if known:
+            self._notify()
+        return math.inf
+
+
+def account(run_as: str | None) -> Account:
+    """A user whom every machine knows, but for `nobody-here`."""
+    from cronkeeper.worker.process import CannotStart
+
+    if run_as == "nobody-here":
+        raise CannotStart("this node has no user 'nobody-here'")
+    return Account("ann", 1000, 1000, "/home/ann")

@@ -1,0 +1,260 @@
+"""A fleet in one process: the real front desk, leaders and workers, on a clock that only tests move."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from cronkeeper.common.artifacts.directory import DirectoryStore
+from cronkeeper.common.coordination import paths
+from cronkeeper.common.coordination.embedded import EmbeddedServer, EmbeddedTree
+from cronkeeper.common.coordination.lease import Lease
+from cronkeeper.common.model import Claim, ClaimName, Job, LiveNode, Report, Run, decode
+from cronkeeper.common.schedule import Lateness
+from cronkeeper.common.store import runs as run_rows
+from cronkeeper.common.store.schema import job as job_rows
+from cronkeeper.common.store.store import Store
+from cronkeeper.manager import jobs, reports, runs
+from cronkeeper.manager.desk import Desk, tell_leader
+from cronkeeper.manager.leader import Leader, LeaderRules
+from cronkeeper.worker.claims import Me
+from cronkeeper.worker.journal import Journal
+from cronkeeper.worker.presence import Presence
+from cronkeeper.worker.worker import Parts, Rules, Worker
+
+from .fakes import (
+    Bell,
+    Crash,
+    FakeFiles,
+    FakeProcesses,
+    FakeReporter,
+    FakeSpool,
+    FakeTable,
+    Machine,
+    Time,
+    Trouble,
+    TroubledStore,
+    account,
+)
+from .samples import new_job
+
+SESSION = 6.0
+RUN_LEASE = 60.0
+TURNS_AT_ONCE = 50
+"""A daemon that wants so many turns at one instant would take a whole CPU."""
+
+
+@dataclass
+class Loop:
+    """A daemon's outer loop: `step` says after how many seconds the next one is wanted."""
+
+    step: Callable[[datetime], float]
+    bell: Bell
+    due: float
+    turns: int = 0
+
+
+@dataclass
+class Daemon:
+    """What a test may want of a leader or a worker."""
+
+    tree: EmbeddedTree
+    leader: Leader | None = None
+    worker: Worker | None = None
+    reporter: FakeReporter | None = None
+    table: FakeTable | None = None
+
+
+class Fleet:
+    """`trouble` comes to the daemons of the kinds in its keys, leader, worker and api, that start after it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        store: Store,
+        nodes: Sequence[str] = ("alpha",),
+        trouble: dict[str, Trouble] | None = None,
+    ) -> None:
+        self.time = Time()
+        self.store = store
+        self.trouble = {} if trouble is None else trouble
+        self.server = EmbeddedServer(None, self.time)
+        self.desk = Desk(store, self.server.connect(), DirectoryStore(folder / "store"))
+        for path in paths.skeleton():
+            self.desk.tree.ensure(path)
+        self.machines = {name: Machine(name, folder / name, self.time) for name in nodes}
+        self.files = FakeFiles()
+        self.daemons: dict[str, Daemon] = {}
+        self.loops: dict[str, Loop] = {}
+        self.lead("first")
+        for name in nodes:
+            self.work(name)
+
+    def go(self, seconds: float) -> None:
+        """Let time pass, and every daemon do what it wants to meanwhile."""
+        end = self.time.seconds + seconds
+        while True:
+            now = self.time.seconds
+            ready = [name for name, loop in self.loops.items() if loop.bell.rung or loop.due <= now]
+            for name in ready:
+                if name in self.loops:
+                    self._turn(name, self.loops[name])
+            if not ready and not self._move_on(end):
+                return
+
+    def _turn(self, name: str, loop: Loop) -> None:
+        loop.bell.rung = False
+        loop.turns += 1
+        assert loop.turns < TURNS_AT_ONCE, f"{name} spins"
+        try:
+            loop.due = self.time.seconds + loop.step(self.time.now)
+        except Crash:
+            self.restart(name.removesuffix("'s reporter"))
+
+    def _move_on(self, end: float) -> bool:
+        """Go to the next moment at which something happens; False where that is after the end."""
+        ends = [process.ends_at for one in self.machines.values() for process in one.running.values()]
+        following = min([loop.due for loop in self.loops.values()] + ends)
+        self.time.seconds = min(following, end)
+        if following > end:
+            return False
+        self.desk.tree.children("/")  # the tree ends sessions that have timed out when it is next asked
+        for loop in self.loops.values():
+            loop.turns = 0
+        for name, machine in self.machines.items():
+            if machine.let_end() and name in self.loops:
+                self.loops[name].bell.set()
+        return True
+
+    def lead(self, name: str) -> None:
+        """Start a manager."""
+        tree, bell = self._connect("leader", None), Bell()
+        trouble = self.trouble.get("leader")
+        leader = Leader(
+            tree,
+            self.store if trouble is None else TroubledStore(self.store, trouble),
+            Lease(SESSION, self.time),
+            LeaderRules(run_lease=RUN_LEASE, renew_every=20.0, first_grace=SESSION),
+            name=name,
+            notify=bell.set,
+        )
+        self.daemons[name] = Daemon(tree, leader=leader)
+        self.loops[name] = Loop(leader.step, bell, self.time.seconds)
+
+    def work(self, name: str, session: tuple[int, bytes] | None = None) -> None:
+        """Start the daemon of a node, in the session of an earlier one where that is given."""
+        machine, bell = self.machines[name], Bell()
+        tree = self._connect("worker", session)
+        reporter, table = FakeReporter(self._accept, bell.set), FakeTable()
+        parts = self._parts(machine, tree, bell, reporter=reporter, table=table)
+        me = Me(name, machine.boot_id)
+        rules = Rules(me=me, lateness=Lateness(), clock_grace=timedelta(seconds=5), renew_every=2.0)
+        worker = Worker(parts, rules)
+        machine.home.mkdir(exist_ok=True)
+        worker.start(self.time.now)
+        self.daemons[name] = Daemon(tree, worker=worker, reporter=reporter, table=table)
+        self.loops[name] = Loop(worker.step, bell, self.time.seconds)
+        self.loops[f"{name}'s reporter"] = Loop(reporter.deliver, reporter.bell, self.time.seconds)
+
+    def _parts(self, machine: Machine, tree: EmbeddedTree, bell: Bell, **others: Any) -> Parts:
+        lease, trouble = Lease(SESSION, self.time), self.trouble.get("worker", Trouble())
+        processes = FakeProcesses(machine, lease, trouble)
+        live = LiveNode(name=machine.name, incarnation="1", boot_id=machine.boot_id, version="1", crond=False)
+        return Parts(
+            tree=tree,
+            lease=lease,
+            lease_file=machine.home / "lease",
+            presence=Presence(tree, live),
+            spool=FakeSpool(machine),  # type: ignore[arg-type]
+            journal=Journal(machine.runs, processes, self.files, account, machine.boot_id),
+            waker=bell,  # type: ignore[arg-type]
+            **others,
+        )
+
+    def stop(self, name: str) -> None:
+        """End a daemon without a word; its session is left to its timeout."""
+        tree = self.daemons[name].tree
+        tree.faults = None
+        tree.close(keep_session=True)
+        self.loops.pop(name, None)
+        self.loops.pop(f"{name}'s reporter", None)
+
+    def restart(self, name: str) -> None:
+        """End a daemon and start it again: a worker comes back to its session, a manager does not."""
+        session = self.daemons[name].tree.session()
+        self.stop(name)
+        if name in self.machines:
+            self.work(name, (session.id, session.password))
+        else:
+            self.server.expire(session.id)
+            self.lead(name)
+
+    def power_off(self, name: str) -> None:
+        """The machine is gone, with its daemon and its processes."""
+        self.stop(name)
+        self.machines[name].reboot()
+
+    def _connect(self, kind: str, session: tuple[int, bytes] | None) -> EmbeddedTree:
+        tree = self.server.connect(SESSION, session)
+        tree.faults = self.trouble.get(kind)
+        return tree
+
+    def _accept(self, batch: Sequence[Report]) -> Sequence[str]:
+        def carry_out() -> Sequence[str]:
+            return reports.accept(self.desk, batch, self.time.now)
+
+        return self.trouble["api"]("report", carry_out) if "api" in self.trouble else carry_out()
+
+    def submit(self, **changes: Any) -> Job:
+        """POST /jobs."""
+        return jobs.submit(self.desk, new_job(**changes), "ann", self.time.now)
+
+    def request(self, job: Job) -> Run:
+        """POST /jobs/<id>/runs."""
+        return runs.request(self.desk, job.id, "ann", self.time.now)
+
+    def remove(self, job: Job) -> Job:
+        """DELETE /jobs/<id>."""
+        return jobs.remove(self.desk, job.id, "ann", self.time.now)
+
+    def edit(self, job: Job) -> None:
+        """Give a job a new rev, with nothing else changed."""
+        new = sa.update(job_rows).values(rev=job_rows.c.rev + 1, unpublished=True)
+        self.store.transaction(lambda connection: connection.execute(new.where(job_rows.c.id == job.id)))
+        tell_leader(self.desk.tree, job.id, job.rev + 1)
+
+    def job(self, job: Job) -> Job:
+        """The job as it is now."""
+        return jobs.get(self.desk, job.id)
+
+    def runs(self) -> dict[str, Run]:
+        """All runs that SQL knows, by their ids."""
+        found = [run for job in jobs.listing(self.desk, after=0, limit=1000) for run in self._of(job)]
+        return {run.id: run for run in found}
+
+    def _of(self, job: Job) -> Sequence[Run]:
+        return self.store.transaction(lambda connection: run_rows.listing(connection, job.id))
+
+    def starts(self) -> list[str]:
+        """Every command that was begun on any machine."""
+        return sorted(run_id for machine in self.machines.values() for run_id in machine.starts)
+
+    def claims(self) -> dict[tuple[str, ClaimName], Claim]:
+        """Every claim in the tree, with the node that has it."""
+        tree = self.desk.tree
+        names = {node: tree.children(paths.claims(node)) for node in tree.children(paths.NODES)}
+        return {
+            (node, ClaimName.parse(text)): decode(tree.get(f"{paths.claims(node)}/{text}").data, Claim)
+            for node, texts in names.items()
+            for text in texts
+        }
+
+    def claim(self, job: Job) -> tuple[str, Claim]:
+        """The job's one claim, and the node that has it."""
+        ((node, claim),) = [
+            (node, claim) for (node, name), claim in self.claims().items() if name.job_id == job.id
+        ]
+        return node, claim

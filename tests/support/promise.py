@@ -1,0 +1,78 @@
+"""What must be true of a fleet that has been left alone for a while, whatever befell it before."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from cronkeeper.common.coordination import paths
+from cronkeeper.common.store.schema import leader, metadata
+from cronkeeper.common.store.store import Store
+from cronkeeper.manager import jobs
+
+from .fleet import Fleet
+
+
+def blank(store: Store) -> Store:
+    """The store as if it had just been made."""
+
+    def work(connection: sa.Connection) -> None:
+        for table in metadata.sorted_tables:
+            connection.execute(sa.delete(table))
+        connection.execute(sa.insert(leader), {"id": 1, "epoch": 0, "writes": 0})
+        connection.execute(sa.text("DELETE FROM sqlite_sequence"))
+
+    store.transaction(work)
+    return store
+
+
+def complaints(fleet: Fleet) -> list[str]:
+    """Everything that is not as it must be."""
+    return [*_of_starts(fleet), *_of_tree(fleet), *_of_jobs(fleet), *_of_nodes(fleet)]
+
+
+def _of_starts(fleet: Fleet) -> Iterator[str]:
+    known = fleet.runs()
+    for run_id, count in Counter(fleet.starts()).items():
+        if count > 1:
+            yield f"{run_id} was started {count} times"
+        if run_id not in known:
+            yield f"{run_id} was started and SQL does not know it"
+    for run in known.values():
+        if not run.state.final:
+            yield f"{run.id} is still {run.state}"
+
+
+def _of_tree(fleet: Fleet) -> Iterator[str]:
+    tree = fleet.desk.tree
+    if left := tree.children(paths.CHANGES):
+        yield f"changes are left: {left}"
+    for node in tree.children(paths.NODES):
+        if left := tree.children(paths.inbox(node)):
+            yield f"the inbox of {node} holds {left}"
+        if tree.children(paths.claims(node)) != tree.children(paths.specs(node)):
+            yield f"claims and specs of {node} differ"
+    for (node, name), claim in fleet.claims().items():
+        if claim.unfinished or claim.skips:
+            yield f"the claim {name} on {node} lists {claim.unfinished} {claim.skips}"
+
+
+def _of_jobs(fleet: Fleet) -> Iterator[str]:
+    claims = [(node, name) for node, name in fleet.claims()]
+    for job in jobs.listing(fleet.desk, after=0, limit=1000):
+        places = [node for node, name in claims if name.job_id == job.id]
+        expected = [] if job.ended_at is not None or job.assigned_node is None else [job.assigned_node]
+        if places != expected:
+            yield f"job {job.id} is on {places}, SQL says {expected}"
+        if job.ended_at is None and not places:
+            yield f"job {job.id} is nowhere"
+        if job.rev != job.published_rev:
+            yield f"job {job.id} has rev {job.rev}, published is {job.published_rev}"
+
+
+def _of_nodes(fleet: Fleet) -> Iterator[str]:
+    for name, machine in fleet.machines.items():
+        if name in fleet.loops and machine.folders():
+            yield f"{name} has the run folders {machine.folders()}"
+        if name in fleet.loops and (waiting := fleet.daemons[name].reporter) is not None and waiting.waiting:
+            yield f"{name} has reports of {list(waiting.waiting)}"

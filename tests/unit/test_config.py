@@ -1,0 +1,141 @@
+"""Configuration: every wrong value is refused by its key, where it came from, and what would be right."""
+
+from pathlib import Path
+
+import pytest
+
+from cronkeeper.common import config
+from cronkeeper.common.config import Config, load
+from cronkeeper.common.errors import Invalid
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "cronkeeper.toml"
+
+
+def refused(path: Path | None, environment: dict[str, str]) -> str:
+    with pytest.raises(Invalid) as error:
+        load(path, environment)
+    return str(error.value)
+
+
+def test_without_file_and_environment_everything_has_its_default() -> None:
+    assert load(None, {}) == Config()
+
+
+def test_a_file_is_read_whole(file: Path) -> None:
+    file.write_text('[fleet]\nrun_lease = 90\n[worker]\nnode = "alpha"\nallow_run_as = ["ann", "bob"]\n')
+    loaded = load(file, {})
+    assert loaded.fleet.run_lease == 90.0
+    assert (loaded.worker.node, loaded.worker.allow_run_as) == ("alpha", ("ann", "bob"))
+    assert loaded.sql == Config().sql
+
+
+def test_the_environment_overrules_the_file(file: Path) -> None:
+    file.write_text('[sql]\nurl = "sqlite:///file"\n[api]\nworkers = 3\n')
+    environment = {"CRONKEEPER_SQL_URL": "sqlite:///variable", "CRONKEEPER_FLEET_CLOCK_GRACE": "0"}
+    loaded = load(file, environment)
+    assert (loaded.sql.url, loaded.api.workers, loaded.fleet.clock_grace) == ("sqlite:///variable", 3, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "users"), [("ann,bob", ("ann", "bob")), ("*", ("*",)), ("", ()), ("ann,", ("ann",))]
+)
+def test_a_list_in_the_environment_is_separated_by_commas(text: str, users: tuple[str, ...]) -> None:
+    assert load(None, {"CRONKEEPER_WORKER_ALLOW_RUN_AS": text}).worker.allow_run_as == users
+
+
+def test_a_secret_may_lie_in_a_file_of_its_own(tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text("hunter2\n")
+    assert load(None, {"CRONKEEPER_API_ADMIN_TOKEN_FILE": str(secret)}).api.admin_token == "hunter2"
+
+
+def test_a_value_in_the_environment_is_stronger_than_one_in_a_file_that_it_names(tmp_path: Path) -> None:
+    environment = {"CRONKEEPER_SQL_URL": "sqlite://", "CRONKEEPER_SQL_URL_FILE": str(tmp_path / "gone")}
+    assert load(None, environment).sql.url == "sqlite://"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[fleet]\nrun_leese = 60\n", ["run_leese", "[fleet]", "accepted:", "run_lease"]),
+        ("[fleat]\nrun_lease = 60\n", ["fleat", "accepted:", "fleet", "zookeeper"]),
+        ('[fleet]\nrun_lease = "soon"\n', ["fleet.run_lease", "expected `float`"]),
+        ("[api]\nworkers = 1.5\n", ["api.workers", "expected `int`"]),
+        ("[worker]\nallow_run_as = [1]\n", ["worker.allow_run_as", "expected `str`"]),
+        ("[fleet]\nrun_lease = 0\n", ["fleet.run_lease", "more than 0", "0"]),
+        ("[fleet]\nsession_timeout = -1\n", ["fleet.session_timeout", "more than 0", "-1"]),
+        ("[fleet]\non_time = 0\n", ["fleet.on_time", "more than 0"]),
+        ("[fleet]\nclock_grace = -0.5\n", ["fleet.clock_grace", "0 or more", "-0.5"]),
+        ('[fleet]\ntimezone = "Mars"\n', ["fleet.timezone", "'Mars'", "Europe/Berlin"]),
+        ('[log]\nlevel = "loud"\n', ["log.level", "'loud'", "debug, info, warning, error"]),
+        ("run_lease = 60\n", ["'run_lease'", "[fleet]"]),
+        ("[fleet\n", ["can't be read"]),
+    ],
+)
+def test_a_wrong_value_in_a_file_is_refused_with_key_file_and_what_is_right(
+    file: Path, text: str, said: list[str]
+) -> None:
+    file.write_text(text)
+    message = refused(file, {})
+    for word in [*said, str(file)]:
+        assert word in message, message
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("CRONKEEPER_API_WORKERS", "many", ["api.workers", "expected `int`"]),
+        ("CRONKEEPER_FLEET_RUN_LEASE", "", ["fleet.run_lease", "expected `float`"]),
+        ("CRONKEEPER_FLEET_RUN_LEASE", "0", ["fleet.run_lease", "more than 0"]),
+        ("CRONKEEPER_FLEET_CLOCK_GRACE", "-1", ["fleet.clock_grace", "0 or more"]),
+        ("CRONKEEPER_FLEET_RUN_LEASE", "nan", ["fleet.run_lease", "more than 0"]),
+        ("CRONKEEPER_FLEET_TIMEZONE", "Mars", ["fleet.timezone", "Europe/Berlin"]),
+        ("CRONKEEPER_LOG_LEVEL", "loud", ["log.level", "debug, info, warning, error"]),
+    ],
+)
+def test_a_wrong_value_in_the_environment_is_refused_with_key_variable_and_what_is_right(
+    variable: str, value: str, said: list[str]
+) -> None:
+    message = refused(None, {variable: value})
+    for word in [*said, variable]:
+        assert word in message, message
+
+
+def test_a_variable_that_names_no_key_is_refused_as_in_a_file() -> None:
+    message = refused(None, {"CRONKEEPER_SQL_URI": "sqlite://"})
+    assert "CRONKEEPER_SQL_URI" in message
+    assert "CRONKEEPER_SQL_URL" in message
+
+
+def test_variables_of_others_are_no_business_of_ours() -> None:
+    environment = {
+        "HOME": "/root",
+        "CRONKEEPER_CONFIG": "/etc/x",
+        "CRONKEEPER_GUARD": "1",
+        "CRONKEEPER_JOB_ID": "1",
+    }
+    assert load(None, environment) == Config()
+
+
+def test_a_file_that_is_missing_is_refused_by_name(tmp_path: Path) -> None:
+    assert f"{tmp_path / 'gone'} can't be read" in refused(tmp_path / "gone", {})
+    message = refused(None, {"CRONKEEPER_API_USER_TOKEN_FILE": str(tmp_path / "gone")})
+    assert "CRONKEEPER_API_USER_TOKEN_FILE" in message
+    assert str(tmp_path / "gone") in message
+
+
+def test_a_secret_that_is_wrong_is_not_repeated(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("hunter2")
+    message = refused(None, {"CRONKEEPER_API_THREADS_FILE": str(secret)})
+    assert "CRONKEEPER_API_THREADS_FILE" in message
+    assert "hunter2" not in message
+
+
+def test_what_a_daemon_cannot_do_without_is_asked_for_by_key_and_variable() -> None:
+    assert config.require("x", "sql", "url") == "x"
+    with pytest.raises(Invalid, match=r"sql\.url is not set: .* CRONKEEPER_SQL_URL"):
+        config.require("", "sql", "url")
