@@ -89,11 +89,7 @@ class Leader:
                 self._buried, self._unrecorded = set(), []
             if reign is None:
                 return self._rules.renew_every
-            board = self._look(reign, clock)
-            self._fail_over(reign, board, clock)
-            self._record(reign)
-            wait = self._take_in(reign, board, now, clock)
-            self._settle(reign, board, now, clock)
+            wait = self._act(reign, self._look(reign, clock), now, clock)
             self._complaint = None
         except (Unavailable, Conflict, NotFound) as error:
             if str(error) != self._complaint:
@@ -102,6 +98,21 @@ class Leader:
             self._stale = True
             return RETRY
         return wait
+
+    def _act(self, reign: Reign, board: Board, now: datetime, clock: float) -> float:
+        """Decide and publish. A round that has become long goes no further, for another one may lead by now."""
+        wait = 0.0
+        if self._in_time():
+            self._fail_over(reign, board, clock)
+            self._record(reign)
+        if self._in_time():
+            wait = self._take_in(reign, board, now, clock)
+        if self._in_time():
+            self._settle(reign, board, now, clock)
+        return wait
+
+    def _in_time(self) -> bool:
+        return self._lease.may_act(self._lease.now())
 
     def _look(self, reign: Reign, clock: float) -> Board:
         """The picture: read anew when a reign begins and after every failure."""

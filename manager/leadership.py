@@ -84,10 +84,13 @@ class Leadership:
             for folder in paths.skeleton():
                 self._tree.ensure(folder)
             self._watch.arm()
+        holder = self._holder()
+        if holder is not None:
+            return holder == session
         try:
             self._tree.commit([Create(paths.LEADER, self._name.encode(), ephemeral=True)])
         except NodeExists:
-            return self._holder() == session
+            return False
         return True
 
     def _begin(self, session: int) -> Reign:

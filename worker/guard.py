@@ -30,30 +30,50 @@ def become_guard(command: Sequence[str]) -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-I", "-S", __file__, *command])
 
 
+class _Signals:
+    """Passes what tells the guard to stop on to the daemon."""
+
+    def __init__(self) -> None:
+        self._child: int | None = None
+        self._told = False
+        signal.signal(signal.SIGTERM, self._pass_on)
+        signal.signal(signal.SIGINT, self._pass_on)
+
+    def told(self) -> bool:
+        """Whether the guard was told to stop."""
+        return self._told
+
+    def to(self, child: int | None) -> None:
+        """Whom to tell: also of what came before there was anybody."""
+        self._child = child
+        if self._told:
+            self._tell()
+
+    def _pass_on(self, _signal: int, _frame: FrameType | None) -> None:
+        self._told = True
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._child is None:
+            return
+        try:
+            os.kill(self._child, signal.SIGTERM)
+        except ProcessLookupError:
+            return
+
+
 def guard(command: Sequence[str]) -> int:
     """Run the daemon until it ends by itself or is told to; returns its exit code."""
-    child: int | None = None
-    told = False
-
-    def pass_on(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal told
-        told = True
-        _tell(child)
-
-    def is_told() -> bool:
-        return told
-
-    signal.signal(signal.SIGTERM, pass_on)
-    signal.signal(signal.SIGINT, pass_on)
+    signals = _Signals()
     pause, code = FIRST_PAUSE, 0
-    while not is_told():
+    while not signals.told():
         began = time.monotonic()
         child = os.posix_spawn(command[0], list(command), {**os.environ, **SMALL, VARIABLE: str(os.getpid())})
-        if is_told():
-            _tell(child)
+        signals.to(child)
         _, status = os.waitpid(child, 0)
-        child, code = None, os.waitstatus_to_exitcode(status)
-        if code in (0, REFUSED) or is_told():
+        signals.to(None)
+        code = os.waitstatus_to_exitcode(status)
+        if code in (0, REFUSED) or signals.told():
             break
         if time.monotonic() - began > WELL_AFTER:
             pause = FIRST_PAUSE
@@ -73,15 +93,6 @@ def die_with_guard() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0 or os.getppid() != int(parent):
         os._exit(1)
-
-
-def _tell(child: int | None) -> None:
-    if child is None:
-        return
-    try:
-        os.kill(child, signal.SIGTERM)
-    except ProcessLookupError:
-        return
 
 
 if __name__ == "__main__":

@@ -176,20 +176,9 @@ def test_trouble_at_any_call_changes_nothing(
 def test_a_second_leader_may_take_over_at_any_call_of_the_first_which_then_changes_nothing(
     name: str, store: Store, tmp_path: Path
 ) -> None:
-    play_all(SCENARIOS[name], "leader", taking_over, store, tmp_path)
-
-
-def taking_over(fleet: Fleet) -> Bring[object]:
-    def take_over(call: str, carry_out: Callable[[], object]) -> object:
-        """The first leader's session ends, a second one leads, and only then the first goes on."""
-        fleet.server.expire(fleet.daemons["first"].tree.session().id)
-        trouble = fleet.trouble.pop("leader")
-        fleet.lead("second")
-        fleet.trouble["leader"] = trouble
-        fleet.loops["second"].step(fleet.time.now)
-        return carry_out()
-
-    return take_over
+    play_all(
+        SCENARIOS[name], "leader", lambda fleet: lambda _call, go_on: fleet.take_over(go_on), store, tmp_path
+    )
 
 
 def play_all(

@@ -61,24 +61,29 @@ class Trouble:
     """Counts the calls that leave the daemons while it is armed, and is brought to one of them."""
 
     def __init__(self) -> None:
-        self._calls: list[str] = []
+        self.calls: list[str] = []
         self._at: int | None = None
         self._bring: Bring[Any] | None = None
+        self._always = False
 
     def arm(self, at: int | None, bring: Bring[Any]) -> None:
         """From now on count, and bring it to the call of that number; None: only count."""
-        self._calls, self._at, self._bring = [], at, bring
+        self.calls, self._at, self._bring, self._always = [], at, bring, False
+
+    def always(self, bring: Bring[Any]) -> None:
+        """From now on bring it to every call."""
+        self.calls, self._at, self._bring, self._always = [], None, bring, True
 
     def disarm(self) -> list[str]:
         """No more trouble. Returns the names of the calls that were counted."""
-        self._bring = None
-        return self._calls
+        self._bring, self._always = None, False
+        return self.calls
 
     def __call__(self, call: str, carry_out: Callable[[], T]) -> T:
         if self._bring is None:
             return carry_out()
-        self._calls.append(call)
-        if len(self._calls) - 1 != self._at:
+        self.calls.append(call)
+        if not self._always and len(self.calls) - 1 != self._at:
             return carry_out()
         trouble: T = self._bring(call, carry_out)
         return trouble

@@ -192,6 +192,15 @@ class Fleet:
             self.server.expire(session.id)
             self.lead(name)
 
+    def take_over(self, carry_out: Callable[[], object]) -> object:
+        """In the middle of a call of the first leader its session ends, a second one leads, and it goes on."""
+        self.server.expire(self.daemons["first"].tree.session().id)
+        trouble = self.trouble.pop("leader")
+        self.lead("second")
+        self.trouble["leader"] = trouble
+        self.loops["second"].step(self.time.now)
+        return carry_out()
+
     def power_off(self, name: str) -> None:
         """The machine is gone, with its daemon and its processes."""
         self.stop(name)

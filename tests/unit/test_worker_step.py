@@ -12,7 +12,7 @@ from support.samples import NOW, plan, unfinished
 
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import SetData
-from cronkeeper.common.errors import CronkeeperError, Invalid
+from cronkeeper.common.errors import CronkeeperError
 from cronkeeper.common.model import (
     Artifact,
     Claim,
@@ -377,9 +377,3 @@ def test_an_end_waits_for_an_api_that_is_away_and_the_next_tick_does_not(make_fl
     fleet.loops["alpha's reporter"] = reporter
     fleet.go(10)
     assert complaints(fleet) == []
-
-
-def test_what_the_claims_cannot_hold_is_said(fleet: Fleet) -> None:
-    """The tree refuses a batch that is too large as wrong, whatever is tried."""
-    with pytest.raises(Invalid, match="at most"):
-        fleet.desk.tree.commit([SetData(paths.LIVE, b"x" * 600_000, 0)])

@@ -1,0 +1,119 @@
+"""The queue of reports: everything is sent until it is acknowledged, in batches that the API takes."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+from support.samples import report
+from support.wait import wait_until
+
+from cronkeeper.common.errors import Unavailable
+from cronkeeper.common.model import Output, Report, RunState, encode
+from cronkeeper.worker.reporter import MAX_BATCH, Reporter
+
+API_TAKES = 32 * 1024 * 1024
+FULL = Output(size=10**9, data=b"x" * 64 * 1024)
+
+
+class Api:
+    """Remembers each batch; acknowledges all of it, once it is `there`."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Report]] = []
+        self.there = True
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __call__(self, batch: Sequence[Report]) -> list[str]:
+        self.batches.append(list(batch))
+        assert self.gate.wait(10)
+        if not self.there:
+            raise Unavailable("the API is away")
+        return [each.run_id for each in batch]
+
+
+@pytest.fixture
+def api() -> Api:
+    return Api()
+
+
+@pytest.fixture
+def reporter(api: Api) -> Iterator[Reporter]:
+    reporter = Reporter(api, lambda: None)
+    yield reporter
+    api.gate.set()
+    reporter.stop()
+
+
+def ended(number: int, **changes: object) -> Report:
+    return report(RunState.SUCCEEDED, run_id=f"1.1.hand-{number}.1", **changes)
+
+
+def acknowledged(reporter: Reporter) -> Callable[[], list[str]]:
+    """Says when nothing waits any more, and what was acknowledged until then."""
+    return lambda: reporter.acknowledged() if reporter.waiting() == 0 else []
+
+
+def test_what_was_submitted_is_sent_and_its_end_acknowledged(reporter: Reporter, api: Api) -> None:
+    reporter.submit(ended(1))
+    reporter.submit(report(RunState.RUNNING))
+    reporter.start()
+    assert wait_until(acknowledged(reporter)) == ["1.1.hand-1.1"]
+    assert reporter.acknowledged() == []
+
+
+def test_of_one_run_only_the_newest_report_waits(reporter: Reporter, api: Api) -> None:
+    reporter.submit(report(RunState.RUNNING))
+    reporter.submit(report(RunState.SUCCEEDED))
+    assert reporter.waiting() == 1
+    reporter.start()
+    wait_until(acknowledged(reporter))
+    assert [[each.state for each in batch] for batch in api.batches] == [[RunState.SUCCEEDED]]
+
+
+def test_a_report_that_comes_while_an_older_one_is_on_its_way_is_sent_too(
+    reporter: Reporter, api: Api
+) -> None:
+    api.gate.clear()
+    reporter.submit(report(RunState.RUNNING))
+    reporter.start()
+    wait_until(lambda: api.batches)
+    reporter.submit(report(RunState.SUCCEEDED))
+    api.gate.set()
+    wait_until(acknowledged(reporter))
+    assert [batch[0].state for batch in api.batches] == [RunState.RUNNING, RunState.SUCCEEDED]
+
+
+def test_while_the_api_is_away_reports_wait_and_are_sent_again(reporter: Reporter, api: Api) -> None:
+    api.there = False
+    reporter.submit(ended(1))
+    reporter.start()
+    wait_until(lambda: len(api.batches) > 1)
+    assert reporter.waiting() == 1
+    api.there = True
+    assert wait_until(acknowledged(reporter)) == ["1.1.hand-1.1"]
+
+
+def test_many_small_reports_go_in_few_batches(reporter: Reporter, api: Api) -> None:
+    for number in range(2 * MAX_BATCH + 1):
+        reporter.submit(ended(number))
+    reporter.start()
+    wait_until(lambda: reporter.waiting() == 0)
+    assert [len(batch) for batch in api.batches] == [MAX_BATCH, MAX_BATCH, 1]
+
+
+def test_large_outputs_go_in_batches_that_the_api_takes(reporter: Reporter, api: Api) -> None:
+    for number in range(MAX_BATCH):
+        reporter.submit(ended(number, stdout=FULL, stderr=FULL))
+    reporter.start()
+    wait_until(lambda: reporter.waiting() == 0)
+    assert sum(len(batch) for batch in api.batches) == MAX_BATCH
+    assert max(len(encode(batch)) for batch in api.batches) < API_TAKES / 4
+
+
+def test_what_waits_is_sent_before_it_stops(api: Api) -> None:
+    reporter = Reporter(api, lambda: None)
+    reporter.start()
+    reporter.submit(ended(1))
+    reporter.stop()
+    assert reporter.waiting() == 0
