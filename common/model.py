@@ -144,8 +144,8 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewJob:
-    """A job that the API has checked and the front desk has not yet numbered."""
+class Definition:
+    """What a person says of a job: what to run, when, as whom, by which policies."""
 
     type: JobType
     name: str
@@ -159,19 +159,15 @@ class NewJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class NewJob(Definition):
+    """A job that the API has checked and the front desk has not yet numbered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job(Definition):
     """A job as SQL holds it. `rev` grows with every edit; `published_rev` is the rev the nodes know."""
 
     id: int
-    type: JobType
-    name: str
-    command: str | None
-    artifact: Artifact | None
-    schedule: str | None
-    at: datetime | None
-    timezone: str
-    run_as: str | None
-    concurrency: Concurrency
     effective_from: datetime
     rev: int
     published_rev: int
@@ -186,21 +182,12 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spec:
+class Spec(Definition):
     """What a node needs to schedule and run a job: published once for each generation, never changed."""
 
     job_id: int
     copy: int
     rev: int
-    name: str
-    type: JobType
-    command: str | None
-    artifact: Artifact | None
-    schedule: str | None
-    at: datetime | None
-    timezone: str
-    run_as: str | None
-    concurrency: Concurrency
     effective_from: datetime
 
 

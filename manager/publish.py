@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import (
@@ -17,7 +17,7 @@ from cronkeeper.common.coordination.tree import (
     batches,
 )
 from cronkeeper.common.errors import Conflict, Invalid, NotFound, Unavailable
-from cronkeeper.common.model import Claim, ClaimName, Job, Spec, decode, encode
+from cronkeeper.common.model import Claim, ClaimName, Definition, Job, Spec, decode, encode
 from cronkeeper.manager.leadership import Deposed, Reign
 
 log = logging.getLogger(__name__)
@@ -55,21 +55,8 @@ class Source:
 
 def spec_of(job: Job, copy: int) -> Spec:
     """What is published of a job."""
-    return Spec(
-        job_id=job.id,
-        copy=copy,
-        rev=job.rev,
-        name=job.name,
-        type=job.type,
-        command=job.command,
-        artifact=job.artifact,
-        schedule=job.schedule,
-        at=job.at,
-        timezone=job.timezone,
-        run_as=job.run_as,
-        concurrency=job.concurrency,
-        effective_from=job.effective_from,
-    )
+    defined = {field.name: getattr(job, field.name) for field in fields(Definition)}
+    return Spec(job_id=job.id, copy=copy, rev=job.rev, effective_from=job.effective_from, **defined)
 
 
 Keep = Callable[[Sequence[tuple[Placed, Claim]]], None]

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from cronkeeper.common.model import Outcome, Report, RunState, Skip, StartedBy, Unfinished
+from cronkeeper.common.model import Outcome, Report, RunState, Skip, StartedBy, Unfinished, replace
 from cronkeeper.worker.assignment import Held
 from cronkeeper.worker.claims import skip_id
 from cronkeeper.worker.run_folder import RunFolder
@@ -10,36 +10,13 @@ from cronkeeper.worker.run_folder import RunFolder
 
 def of_start(folder: RunFolder, now: datetime) -> Report:
     """The run's process has been started."""
-    plan = folder.plan
-    return Report(
-        run_id=plan.run_id,
-        job_id=plan.spec.job_id,
-        copy=plan.spec.copy,
-        tick=plan.tick,
-        attempt=plan.attempt,
-        gen=plan.gen,
-        node=plan.node,
-        started_by=plan.started_by,
-        state=RunState.RUNNING,
-        claimed_at=plan.claimed_at,
-        started_at=now,
-    )
+    return replace(_of(folder, RunState.RUNNING), started_at=now)
 
 
 def of_end(folder: RunFolder, outcome: Outcome) -> Report:
     """The run has ended; what it wrote goes along."""
-    plan = folder.plan
-    return Report(
-        run_id=plan.run_id,
-        job_id=plan.spec.job_id,
-        copy=plan.spec.copy,
-        tick=plan.tick,
-        attempt=plan.attempt,
-        gen=plan.gen,
-        node=plan.node,
-        started_by=plan.started_by,
-        state=outcome.state,
-        claimed_at=plan.claimed_at,
+    return replace(
+        _of(folder, outcome.state),
         started_at=outcome.started_at,
         ended_at=outcome.ended_at,
         exit_code=outcome.exit_code,
@@ -83,4 +60,21 @@ def of_skip(held: Held, skip: Skip, node: str, now: datetime) -> Report:
         state=RunState.SKIPPED,
         ended_at=now,
         reason=skip.reason + which,
+    )
+
+
+def _of(folder: RunFolder, state: RunState) -> Report:
+    """What the plan says of the run."""
+    plan = folder.plan
+    return Report(
+        run_id=plan.run_id,
+        job_id=plan.spec.job_id,
+        copy=plan.spec.copy,
+        tick=plan.tick,
+        attempt=plan.attempt,
+        gen=plan.gen,
+        node=plan.node,
+        started_by=plan.started_by,
+        state=state,
+        claimed_at=plan.claimed_at,
     )

@@ -96,7 +96,7 @@ class Worker:
         clock = self._parts.lease.now()
         if self._broken_off:
             self._assignment.forget()
-            self._next_resync = 0.0
+            self._next_resync = self._next_renewal = 0.0
         self._broken_off = True
         for job_id in self._parts.spool.take():
             self._touch((job_id, 1), StartedBy.CRON)

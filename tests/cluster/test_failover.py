@@ -35,6 +35,10 @@ class Fleet:
     def nodes(self) -> dict[str, str]:
         return {job: self.client.get(f"/jobs/{job}")["assigned_node"] for job in self.jobs}
 
+    def table(self, node: str) -> str:
+        """The node's crontab."""
+        return Testbed(self.cluster).crontabs()[node]
+
     def ran(self, job: str, tick: str) -> dict[str, Any] | None:
         """The run of a tick, once it has ended."""
         runs = self.client.get(f"/jobs/{job}/runs")
@@ -67,8 +71,7 @@ def test_when_a_host_dies_its_jobs_move_and_the_tick_in_the_gap_runs_elsewhere(f
     sleep_until(minute - 3)
     fleet.cluster.power_off("n1")
     wait_until(lambda: set(fleet.nodes().values()) == {"n2"}, 20)
-    table = Testbed(fleet.cluster).crontabs()["n2"]
-    assert all(f"# cronkeeper {job} " in table for job in fleet.jobs)
+    wait_until(lambda: all(f"# cronkeeper {job} " in fleet.table("n2") for job in fleet.jobs), 5)
     tick = f"{datetime.fromtimestamp(minute, UTC):%Y-%m-%dT%H:%M:%SZ}"
     for job in moved:
         run = wait_until(lambda job=job: fleet.ran(job, tick), 20)
@@ -85,7 +88,7 @@ def test_a_host_that_is_back_takes_new_jobs_and_no_old_ones(fleet: Fleet) -> Non
     run = fleet.client.run_now(job["id"])
     assert fleet.client.output(run["id"]) == "n1\n"
     assert set(fleet.nodes().values()) == {"n2"}
-    assert "cronkeeper" not in Testbed(fleet.cluster).crontabs()["n1"]
+    assert "cronkeeper" not in fleet.table("n1")
 
 
 def test_when_the_leader_dies_the_standby_places_the_next_job(fleet: Fleet) -> None:

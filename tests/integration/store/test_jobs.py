@@ -151,6 +151,14 @@ def test_a_publication_says_where_a_job_is(store: Store) -> None:
     assert store.transaction(lambda conn: jobs.assignment(conn, job.id)) == ("alpha", "3-17")
 
 
+def test_where_all_jobs_are_is_read_at_once_without_those_that_have_ended(store: Store) -> None:
+    placed, waiting, ended = inserted(store), inserted(store), inserted(store)
+    store.transaction(lambda conn: jobs.publish(conn, [publication(placed.id), publication(ended.id)]))
+    store.transaction(lambda conn: jobs.remove(conn, ended.id, NOW))
+    known = store.transaction(jobs.assignments)
+    assert known == {placed.id: ("alpha", "3-17"), waiting.id: (None, None)}
+
+
 def test_a_publication_of_an_older_rev_leaves_the_newest_unpublished(store: Store) -> None:
     job = inserted(store)
     store.transaction(lambda conn: jobs.remove(conn, job.id, NOW))

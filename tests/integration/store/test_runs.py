@@ -78,6 +78,13 @@ def test_a_run_that_is_not_there_is_not_found(store: Store) -> None:
         got(store, "1.0.x")
 
 
+def test_many_runs_are_read_at_once_without_those_that_are_not_there(store: Store) -> None:
+    run = hand_run()
+    store.transaction(lambda conn: runs.request(conn, run))
+    assert store.transaction(lambda conn: runs.by_ids(conn, [run.id, "1.1.none.1"])) == {run.id: run}
+    assert store.transaction(lambda conn: runs.by_ids(conn, [])) == {}
+
+
 def test_the_listing_shows_the_newest_first_in_pages(store: Store) -> None:
     moments = (NOW, NOW, NOW - timedelta(microseconds=1), NOW + timedelta(microseconds=1))
     some = [hand_run(f"r{n}", created_at=moment) for n, moment in enumerate(moments)]
