@@ -9,7 +9,7 @@ from pathlib import Path
 from support.installs import next_minute, sleep_until
 from testbed.hosts import Host
 
-from bench.measure import KNOWN_LOAD, cpu, medians, percentile, prove, quotient, show
+from bench.measure import KNOWN_LOAD, Row, cpu, medians, percentile, prove, quotient, show
 from bench.sites import site
 
 # In turns: cronkeeper's in the even minutes, the peer's in the odd ones.
@@ -46,7 +46,7 @@ class Burst:
     left: int | None
 
     @property
-    def row(self) -> list[float | None]:
+    def row(self) -> Row:
         """As `HEADER` says."""
         ends = [self.late[0], percentile(self.late, 50), percentile(self.late, 99)]
         return [sum(self.spent.values()), *ends, len(self.late), self.left]

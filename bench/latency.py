@@ -4,7 +4,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from inotify_simple import INotify, flags
 from support.wait import wait_until
 from testbed.hosts import USER
 
-from bench.measure import medians, percentile, quotient, show
+from bench.measure import Row, medians, percentile, quotient, show
 from bench.sites import Site, site
 
 JOBS = 200
@@ -71,9 +71,9 @@ def sightings(path: Path, pattern: bytes) -> Iterator[dict[str, float]]:
 
 def run(home: Path, install: str, jobs: int, runs: int) -> None:
     """Measure, and print."""
-    by_hand: list[list[float | None]] = []
-    ours: list[list[float | None]] = []
-    parts: list[list[float | None]] = []
+    by_hand: list[Row] = []
+    ours: list[Row] = []
+    parts: list[Row] = []
     for number in range(runs):
         with site(home / str(number), install) as place:
             by_hand.append(_ends(_by_hand(place, jobs)))
@@ -93,7 +93,9 @@ def run(home: Path, install: str, jobs: int, runs: int) -> None:
 
 def _measure(place: Site, jobs: int) -> tuple[list[float], list[float], list[float]]:
     """For each job, the ms until the API has answered, the leader has published it, and its line is there."""
-    client, began, answered = place.client(), {}, {}
+    client = place.client()
+    began: dict[str, float] = {}
+    answered: dict[str, float] = {}
     with ExitStack() as stack:
         written = stack.enter_context(sightings(place.crontab, IN_CRONTAB))
         published: dict[str, float] = {}
@@ -104,11 +106,11 @@ def _measure(place: Site, jobs: int) -> tuple[list[float], list[float], list[flo
             job = client.create(**JOB, name=f"job {number}")["id"]
             began[job], answered[job] = now, time.monotonic()
             wait_until(lambda job=job: job in written, 30, every=0.001)  # type: ignore[misc]
-    ids = list(began)
-    return tuple(
-        [1000 * (seen[job] - began[job]) for job in ids if job in seen]
-        for seen in (answered, published, written)
-    )  # type: ignore[return-value]
+
+    def since_post(seen: Mapping[str, float]) -> list[float]:
+        return [1000 * (seen[job] - began[job]) for job in began if job in seen]
+
+    return since_post(answered), since_post(published), since_post(written)
 
 
 def _by_hand(place: Site, jobs: int) -> list[float]:
@@ -117,5 +119,5 @@ def _by_hand(place: Site, jobs: int) -> list[float]:
     return [float(line) for line in done.stdout.split()]
 
 
-def _ends(values: Sequence[float]) -> list[float | None]:
+def _ends(values: Sequence[float]) -> Row:
     return [percentile(values, 50), percentile(values, 99), max(values)]

@@ -26,6 +26,10 @@ _BURN = (
 )
 
 
+Row = Sequence[float | None]
+"""What one run puts into a table; None where there is no value."""
+
+
 @dataclass(frozen=True)
 class Process:
     """CPU seconds of a process itself, and of its children that have ended and were waited for."""
@@ -94,18 +98,20 @@ def percentile(values: Iterable[float], percent: int) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
-def show(title: str, header: Sequence[str], rows: Mapping[str, Sequence[Sequence[float | None]]]) -> None:
-    """Print a row for each run and, in the last, the medians; a None is a value that there is not."""
+def show(title: str, header: Sequence[str], rows: Mapping[str, Sequence[Row]]) -> None:
+    """Print a row for each run and, in the last, the medians."""
     print(f"\n{title}\n{'':<34}" + "".join(f"{name:>12}" for name in header))
     for name, runs in rows.items():
+        if len(runs) == 1:
+            print(_row(name, runs[0]))
+            continue
         for number, run in enumerate(runs, 1):
             print(_row(f"{name}, run {number}", run))
-        if len(runs) > 1:
-            print(_row(f"{name}, median", medians(runs)))
+        print(_row(f"{name}, median", medians(runs)))
     sys.stdout.flush()
 
 
-def medians(runs: Sequence[Sequence[float | None]]) -> list[float | None]:
+def medians(runs: Sequence[Row]) -> list[float | None]:
     """The median of each column."""
     columns = [[value for value in column if value is not None] for column in zip(*runs, strict=True)]
     return [statistics.median(column) if column else None for column in columns]
@@ -141,7 +147,7 @@ def _process(stat: str) -> Process:
     return Process(head.partition("(")[2], user + system, child_user + child_system)
 
 
-def _row(name: str, values: Sequence[float | None]) -> str:
+def _row(name: str, values: Row) -> str:
     return f"{name:<34}" + "".join(
         f"{'-' if value is None else format(value, '.3f'):>12}" for value in values
     )

@@ -30,13 +30,14 @@ def dispatch(tree: Tree, store: Store, reign: Reign, board: Board, run: Run, now
     placed = board.placed.get((run.job_id, run.copy))
     if placed is None or placed.node not in board.live:
         return placed is None and _cancel_if_ended(store, reign, run, now)
-    on_its_way = _on_its_way(tree, placed, run.id)
+    there = _where(tree, placed, run.id)
 
     def work(connection: Connection) -> bool:
         leader.fence(connection, reign.epoch)
-        return runs.dispatched(connection, run.id, placed.node, str(placed.name.gen))
+        node = placed.node if there is None else there
+        return runs.dispatched(connection, run.id, node, str(placed.name.gen))
 
-    if store.transaction(work) and not on_its_way:
+    if store.transaction(work) and there is None:
         entry = HandRun(run_id=run.id, job_id=run.job_id, copy=run.copy)
         try:
             tree.commit([reign.fence(), Create(paths.inbox_entry(placed.node, run.id), encode(entry))])
@@ -94,13 +95,15 @@ def _is_on(board: Board, run_id: str, node: str) -> bool:
     return placed is not None and placed.node == node
 
 
-def _on_its_way(tree: Tree, placed: Placed, run_id: str) -> bool:
+def _where(tree: Tree, placed: Placed, run_id: str) -> str | None:
+    """The node that the run has been sent to already, which may have had the job before."""
     entry, claim = tree.get_many(
         [paths.inbox_entry(placed.node, run_id), paths.claim(placed.node, placed.name)]
     )
-    if entry is not None or claim is None:
-        return entry is not None
-    return any(run.run_id == run_id for run in decode(claim.data, Claim).unfinished)
+    if entry is not None:
+        return placed.node
+    unfinished = decode(claim.data, Claim).unfinished if claim is not None else ()
+    return next((run.node for run in unfinished if run.run_id == run_id), None)
 
 
 def _cancel_if_ended(store: Store, reign: Reign, run: Run, now: datetime) -> bool:

@@ -1,5 +1,6 @@
 """A fleet in one process: the real front desk, leaders and workers, on a clock that only tests move."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -117,7 +118,7 @@ class Fleet:
     def _move_on(self, end: float) -> bool:
         """Go to the next moment at which something happens; False where that is after the end."""
         ends = [process.ends_at for one in self.machines.values() for process in one.running.values()]
-        following = min([loop.due for loop in self.loops.values()] + ends)
+        following = min([loop.due for loop in self.loops.values()] + ends, default=math.inf)
         self.time.seconds = min(following, end)
         if following > end:
             return False

@@ -8,7 +8,7 @@ from support.fleet import Fleet
 from support.promise import complaints
 
 from cronkeeper.common.coordination import paths
-from cronkeeper.common.model import Job, RunState
+from cronkeeper.common.model import Artifact, Job, JobType, RunState
 
 MakeFleet = Callable[..., Fleet]
 
@@ -136,6 +136,28 @@ def test_a_run_that_a_former_owner_did_not_take_is_not_started_there_when_the_jo
     fleet.go(20)
     assert fleet.claim(job)[0] == "alpha"
     assert fleet.starts() == [run.id]
+    assert complaints(fleet) == []
+
+
+def test_a_run_that_waits_in_the_claim_of_a_former_owner_is_given_up_by_that_one(
+    make_fleet: MakeFleet,
+) -> None:
+    """A new leader has looked for it in between, and found it in the claim at another node."""
+    fleet = make_fleet("alpha", "beta")
+    job = fleet.submit(
+        schedule=NEVER, type=JobType.SCRIPT, command=None, artifact=Artifact("ab" * 32, "job", 3)
+    )
+    fleet.go(3)
+    run = fleet.request(job)
+    fleet.go(1)
+    fleet.daemons["alpha"].tree.disconnect()
+    fleet.go(10)
+    fleet.restart("first")
+    fleet.go(5)
+    assert (fleet.claim(job)[0], fleet.runs()[run.id].node) == ("beta", "alpha")
+    fleet.daemons["alpha"].tree.reconnect()
+    fleet.go(30)
+    assert fleet.runs()[run.id].state is RunState.LOST
     assert complaints(fleet) == []
 
 
