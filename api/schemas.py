@@ -208,12 +208,13 @@ class NodeSchema(Schema):
     )
     version = fields.String(attribute="live.version", dump_default=None, allow_none=True)
     boot_id = fields.Method(
-        "_boot_id", metadata=_about("Of the boot it last came up with.", type=["string", "null"])
+        "_boot_id",
+        metadata=_about("Of the boot it came up with; null while it is not alive.", type=["string", "null"]),
     )
     added_at = Instant(attribute="node.added_at")
 
     def _boot_id(self, view: NodeView) -> str | None:
-        return view.live.boot_id if view.live is not None else view.node.boot_id
+        return view.live.boot_id if view.live is not None else None
 
 
 class HealthSchema(Schema):

@@ -148,6 +148,7 @@ def _work(config: "Config") -> None:
     from cronkeeper.common.signing import NodeKey
     from cronkeeper.worker.assembly import assemble
     from cronkeeper.worker.reporter import HttpSend
+    from cronkeeper.worker.worker import SPACING
 
     settings = _settings(config)
     send = HttpSend(config.api.url, settings.node, NodeKey.load(Path(config.worker.key_file)))
@@ -165,7 +166,7 @@ def _work(config: "Config") -> None:
 
     assembled.worker.start(utc_now())
     assembled.reporter.start()
-    run(step, assembled.waker, stop)
+    run(step, assembled.waker, stop, SPACING)
     assembled.reporter.stop()
     tree.close(keep_session=True)
 

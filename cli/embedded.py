@@ -37,6 +37,7 @@ from cronkeeper.common.waker import Waker
 from cronkeeper.worker.assembly import ANYONE, Assembled, Settings, assemble
 from cronkeeper.worker.crontab_file import UserCrontab, crond_pid, crontab_command
 from cronkeeper.worker.reporter import HttpSend
+from cronkeeper.worker.worker import SPACING
 
 if TYPE_CHECKING:
     from cronkeeper.api.server import Embedded
@@ -128,7 +129,7 @@ def _work(assembled: Assembled, stop: threading.Event) -> Loop:
     def body() -> None:
         assembled.worker.start(utc_now())
         assembled.reporter.start()
-        run(assembled.worker.step, assembled.waker, stop)
+        run(assembled.worker.step, assembled.waker, stop, SPACING)
 
     return _loop("worker", body, assembled.waker)
 

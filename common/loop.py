@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 
@@ -15,8 +16,11 @@ PAUSE = 1.0
 """Seconds after an error that nobody foresaw."""
 
 
-def run(step: Callable[[datetime], float], waker: Waker, stop: threading.Event) -> None:
+def run(step: Callable[[datetime], float], waker: Waker, stop: threading.Event, spacing: float = 0.0) -> None:
     """Call `step` with the wall clock until `stop` is set; whoever sets it also sets the waker.
+
+    Between two rounds lie at least `spacing` seconds: where a thousand things happen at once, a round then has
+    many of them to do instead of one.
 
     Raises:
         CronkeeperError: what the step found that no repetition mends.
@@ -30,4 +34,6 @@ def run(step: Callable[[datetime], float], waker: Waker, stop: threading.Event) 
             log.exception("a round failed, the next one begins in %s s", PAUSE)
             wait = PAUSE
         if not stop.is_set():
+            ended = time.monotonic()
             waker.wait(wait)
+            time.sleep(max(0.0, ended + spacing - time.monotonic()))

@@ -301,8 +301,6 @@ class Node:
     name: str
     public_key: str
     added_at: datetime
-    boot_id: str | None = None
-    """The boot that the node last came up with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,12 +19,13 @@ from cronkeeper.worker.claims import Me
 from cronkeeper.worker.crond import Crond
 from cronkeeper.worker.crontab_file import Crontab, crond_pid
 from cronkeeper.worker.journal import Journal
+from cronkeeper.worker.parts import Parts, Rules
 from cronkeeper.worker.presence import Presence
 from cronkeeper.worker.process import Account, CannotStart, Processes
 from cronkeeper.worker.reporter import Reporter, Send
 from cronkeeper.worker.table import Table
 from cronkeeper.worker.ticks import Spool
-from cronkeeper.worker.worker import Parts, Rules, Worker
+from cronkeeper.worker.worker import Worker
 
 ANYONE = "*"
 RENEWALS = 6

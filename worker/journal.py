@@ -2,6 +2,7 @@
 
 import logging
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ class Files(Protocol):
     def path(self, sha256: str) -> Path | None: ...
     def request(self, sha256: str) -> None: ...
     def error(self, sha256: str) -> CronkeeperError | None: ...
+    def keep(self, in_use: set[str]) -> None: ...
 
 
 class Accounts(Protocol):
@@ -78,6 +80,11 @@ class Journal:
         """Have the job's artifact here before its first tick."""
         if spec.artifact is not None and self.files.path(spec.artifact.sha256) is None:
             self.files.request(spec.artifact.sha256)
+
+    def sweep(self, held: Iterable[Spec]) -> None:
+        """Let go of the artifacts that neither these jobs nor the runs here need."""
+        specs = [*held, *(entry.folder.plan.spec for entry in self.entries.values())]
+        self.files.keep({spec.artifact.sha256 for spec in specs if spec.artifact is not None})
 
     def make(self, plan: Plan) -> None:
         """Make the run's folder. Raises: NoRoom."""

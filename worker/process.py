@@ -5,6 +5,7 @@ import os
 import pwd
 import resource
 import select
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from cronkeeper.common.errors import CronkeeperError
 from cronkeeper.worker.run_folder import ProcessId, RunFolder, parse_stat
 
 WRAPPER = Path(__file__).with_name("wrapper.sh")
+CHROOT = shutil.which("chroot", path="/usr/sbin:/sbin:/usr/bin:/bin")
+"""coreutils' changes the user, with / as the new root, at half the CPU of setpriv or runuser (`bench burst`)."""
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -28,6 +31,7 @@ class Account:
     uid: int
     gid: int
     home: str
+    groups: tuple[int, ...]
 
     @classmethod
     def named(cls, name: str) -> "Account":
@@ -36,7 +40,8 @@ class Account:
             entry = pwd.getpwnam(name)
         except KeyError as error:
             raise CannotStart(f"this node has no user {name!r}") from error
-        return cls(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
+        groups = tuple(os.getgrouplist(entry.pw_name, entry.pw_gid))
+        return cls(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir, groups)
 
 
 class Processes:
@@ -134,7 +139,11 @@ def _as_user(account: Account) -> list[str]:
     if own != 0:
         mine = pwd.getpwuid(own).pw_name
         raise CannotStart(f"this worker runs as {mine}, so it can't run a job as {account.name}")
-    return ["setpriv", f"--reuid={account.uid}", f"--regid={account.gid}", "--init-groups", "--"]
+    if CHROOT is None:
+        raise CannotStart(f"this node has no chroot (of coreutils), which makes a job run as {account.name}")
+    groups = ",".join(f"+{group}" for group in account.groups)
+    identity = [f"--userspec=+{account.uid}:+{account.gid}", f"--groups={groups}"]
+    return [CHROOT, "--skip-chdir", *identity, "/"]
 
 
 def _argv(

@@ -21,7 +21,10 @@ MAX_BATCH = 200
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 """Of what the runs wrote; the API takes several times as much in one request."""
 LINGER = 0.02
-"""Seconds that a batch waits for company: with a thousand runs in a minute it saves most of the requests."""
+"""Seconds that a batch waits for company."""
+MANY = 10
+LINGER_WITH_MANY = 0.5
+"""So long it waits where at least `MANY` reports wait, or just did: it saves a burst most of the requests."""
 RETRY_FIRST = 0.2
 RETRY_MOST = 5.0
 TIMEOUT = 10.0
@@ -71,7 +74,7 @@ class Reporter:
         self._wake = threading.Condition()
         self._waiting: dict[str, Report] = {}
         self._acknowledged: list[str] = []
-        self._stopped = False
+        self._stopped = self._busy = False
         self._thread = threading.Thread(target=self._loop, name="reporter", daemon=True)
 
     def start(self) -> None:
@@ -123,7 +126,10 @@ class Reporter:
         with self._wake:
             self._wake.wait_for(lambda: bool(self._waiting) or self._stopped)
             if not self._stopped:
-                self._wake.wait_for(lambda: self._stopped, timeout=LINGER)
+                self._busy = self._busy or len(self._waiting) >= MANY
+                linger = LINGER_WITH_MANY if self._busy else LINGER
+                self._wake.wait_for(lambda: self._stopped, timeout=linger)
+            self._busy = len(self._waiting) >= MANY
             return _first(self._waiting.values()) if self._waiting else None
 
     def _settle(self, batch: Sequence[Report], acknowledged: set[str]) -> None:

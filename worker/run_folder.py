@@ -22,6 +22,8 @@ from cronkeeper.common.model import Output, Spec, StartedBy, decode, encode
 OUTPUT_HEAD = 48 * 1024
 OUTPUT_TAIL = 16 * 1024
 EXIT_BYTES = 32
+FILES = ("plan", "exit", "started", "stdout", "stderr")
+"""In the order in which they are removed: without its plan a folder is no run any more."""
 GIVEN_UP = "given up\n"
 
 
@@ -102,7 +104,7 @@ class RunFolder:
     def started(self) -> Started | None:
         """Read the mark of the wrapper that won."""
         try:
-            text = (self.path / "started").read_text()
+            text = _read(f"{self.path}/started").decode()
         except FileNotFoundError:
             return None
         if not text.endswith("\n") or text == GIVEN_UP:
@@ -132,7 +134,7 @@ class RunFolder:
     def exit(self) -> Exit | None:
         """Read the exit code."""
         try:
-            fields = (self.path / "exit").read_text().split()
+            fields = _read(f"{self.path}/exit").split()
         except FileNotFoundError:
             return None
         return Exit(int(fields[0]), float(fields[1])) if len(fields) == 2 else None
@@ -140,6 +142,8 @@ class RunFolder:
     def output(self, stream: str) -> Output:
         """What the run wrote: whole, or head and tail with a note between them."""
         try:
+            if (self.path / stream).stat().st_size == 0:  # most runs leave one of them empty at least
+                return Output(size=0, data=b"")
             with (self.path / stream).open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 if size <= OUTPUT_HEAD + OUTPUT_TAIL:
@@ -153,11 +157,17 @@ class RunFolder:
             return Output(size=0, data=b"")
 
     def remove(self) -> None:
-        """Forget the run, at once: what a crash leaves of the files is swept away by `load_all`."""
-        gone = self.path.with_name(f".{self.path.name}")
-        with contextlib.suppress(FileNotFoundError):
-            self.path.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
+        """Forget the run, at once: what a crash leaves of the files is swept away by `load_all`.
+
+        Its own files first, by name: rmtree takes three times as many calls.
+        """
+        try:
+            for name in FILES:
+                with contextlib.suppress(FileNotFoundError):
+                    (self.path / name).unlink()
+            self.path.rmdir()
+        except OSError:
+            shutil.rmtree(self.path, ignore_errors=True)
 
 
 def load_all(root: Path) -> Iterator[RunFolder]:
@@ -189,6 +199,15 @@ def parse_stat(stat: str) -> ProcessId:
 def at_uptime(then: float, now: datetime, uptime_now: float) -> datetime:
     """The wall's time at an uptime of this boot."""
     return now - timedelta(seconds=uptime_now - then)
+
+
+def _read(path: str) -> bytes:
+    """A file of less than a page, in the fewest calls: a burst reads thousands."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 4096)
+    finally:
+        os.close(descriptor)
 
 
 def _write_new(path: Path, content: bytes) -> None:

@@ -1,66 +1,40 @@
 """The worker's step: observe the claims, decide what is due, act. One thread, and no waiting but for answers."""
 
-import heapq
 import logging
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from cronkeeper.common.coordination import paths
-from cronkeeper.common.coordination.lease import Lease
-from cronkeeper.common.coordination.tree import NoNode, Tree
+from cronkeeper.common.coordination.tree import NoNode
 from cronkeeper.common.coordination.watch import ChildWatch
 from cronkeeper.common.errors import Unavailable
 from cronkeeper.common.model import HandRun, Outcome, RunState, StartedBy, Unfinished, decode
-from cronkeeper.common.schedule import Lateness, next_tick
-from cronkeeper.common.waker import Waker
+from cronkeeper.common.schedule import next_tick
 from cronkeeper.worker import lease_file, reports
 from cronkeeper.worker.agenda import Agenda
 from cronkeeper.worker.assignment import Assignment, Change, Held, JobKey
 from cronkeeper.worker.claiming import Claiming, Made, job_key
-from cronkeeper.worker.claims import Me
-from cronkeeper.worker.journal import Entry, Journal
-from cronkeeper.worker.presence import Presence
-from cronkeeper.worker.reporter import Reporter
-from cronkeeper.worker.table import Table
-from cronkeeper.worker.ticks import Spool
+from cronkeeper.worker.journal import Entry
+from cronkeeper.worker.parts import Parts, Rules
 
 log = logging.getLogger(__name__)
 
 RESYNC = 30.0
 """Seconds after which everything is read again, in case a watch was lost."""
+SWEEP = 3600.0
+"""Seconds between two looks for artifacts that no job here needs any more."""
 RETRY = 0.5
+CRONS_SHARE = 100
+"""How many ticks of one minute wait for cron. It files a few hundred in a second, and each after the one before:
+those beyond the share would start seconds late, so the clock starts them as soon as they are due."""
+SPACING = 0.02
+"""Seconds that lie at least between two rounds: in a burst each then sees to many ends and acknowledgements."""
+MAX_CLAIMS = 64
+"""How many claims are written in one round: the first of a thousand runs starts while others are still claimed."""
 START_MARGIN = 1.5
 """Seconds that the lease must still have for a start: the wrapper sees its deadline in whole seconds."""
 OUTCOME_PATIENCE = 1.0
 """Seconds that an end waits for the API before it goes into the claim: mostly one write then does for both."""
 BEGINNING = datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What a worker touches outside itself."""
-
-    tree: Tree
-    lease: Lease
-    lease_file: Path
-    presence: Presence
-    spool: Spool
-    table: Table
-    journal: Journal
-    reporter: Reporter
-    waker: Waker
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """What a worker goes by."""
-
-    me: Me
-    lateness: Lateness
-    clock_grace: timedelta
-    renew_every: float
-    """Seconds between renewals of the lease; infinite where it never ends."""
 
 
 class Worker:
@@ -72,11 +46,10 @@ class Worker:
         self._assignment = Assignment(parts.tree, rules.me.node)
         self._claiming = Claiming(parts.journal, rules.me, rules.lateness)
         self._agenda = Agenda()
-        self._touched: dict[JobKey, StartedBy | None] = {}
-        self._late_ends: list[tuple[float, JobKey]] = []
         self._claims_watch = ChildWatch(parts.tree, paths.claims(rules.me.node), parts.waker.set)
         self._inbox_watch = ChildWatch(parts.tree, paths.inbox(rules.me.node), parts.waker.set)
         self._next_renewal = self._next_resync = self._next_try = 0.0
+        self._next_sweep = parts.lease.now() + SWEEP
         self._trusted = False
         """Whether cron is given the clock's grace: as it was when the agenda was made."""
         self._complaint: str | None = None
@@ -98,8 +71,7 @@ class Worker:
             self._assignment.forget()
             self._next_resync = self._next_renewal = 0.0
         self._broken_off = True
-        for job_id in self._parts.spool.take():
-            self._touch((job_id, 1), StartedBy.CRON)
+        self._take_filed(now)
         for entry in self._parts.journal.poll(now):
             self._end(entry, clock)
         for run_id in self._parts.reporter.acknowledged():
@@ -113,6 +85,11 @@ class Worker:
                 self._schedule(key)
         self._broken_off = False
         return self._next_wake(now, self._parts.lease.now())
+
+    def _take_filed(self, now: datetime) -> None:
+        if self._parts.spool.take():
+            # Whichever it filed, cron has woken for this minute: all that waited for it is due, and nothing else.
+            self._agenda.touch_due(now + self._grace, StartedBy.CRON)
 
     def stop(self) -> int:
         """Take our lines out of the crontab, and say how many runs go on without us."""
@@ -163,6 +140,9 @@ class Worker:
             self._parts.table.changed()
             for entry in self._claiming.release(self._assignment.may_hold, now):
                 self._end(entry, clock)
+        if look and clock >= self._next_sweep:
+            self._parts.journal.sweep(held.spec for held in self._assignment.held.values())
+            self._next_sweep = clock + SWEEP
         if look or self._inbox_watch.fired:
             self._read_inbox()
 
@@ -173,7 +153,7 @@ class Worker:
         entries = self._parts.tree.get_many([paths.inbox_entry(node, name) for name in names])
         hand_runs = [decode(entry.data, HandRun) for entry in entries if entry is not None]
         for key in self._claiming.requests(hand_runs):
-            self._touch(key, None)
+            self._agenda.touch(key)
 
     def _take(self, change: Change, now: datetime, clock: float) -> None:
         for held in change.lost:
@@ -186,7 +166,7 @@ class Worker:
                     self._end(end, clock)
             for skip in held.claim.skips:
                 self._parts.reporter.submit(reports.of_skip(held, skip, self._rules.me.node, now))
-            self._touch(held.key, StartedBy.ADOPTION)
+            self._agenda.touch(held.key, StartedBy.ADOPTION)
 
     def _reconcile(self, held: Held, run: Unfinished, now: datetime) -> Entry | None:
         """Bring a run in a claim that was just read together with what this node knows of it.
@@ -215,18 +195,16 @@ class Worker:
         return None
 
     def _claim(self, now: datetime, clock: float) -> None:
-        for key in self._agenda.due(now):
-            self._touch(key, StartedBy.CLOCK)
-        while self._late_ends and self._late_ends[0][0] <= clock:
-            self._touch(heapq.heappop(self._late_ends)[1], None)
-        touched, self._touched = self._touched, {}
+        self._agenda.touch_due(now, StartedBy.CLOCK)
+        self._agenda.touch_waited(clock)
+        touched = self._agenda.take(MAX_CLAIMS)
         made = []
         for key, trigger in touched.items():
             held = self._assignment.held.get(key)
             if held is None:
                 continue
             if held.version is None:
-                self._touch(key, trigger)
+                self._agenda.touch(key, trigger)
                 continue
             made.append(self._claiming.next_claim(held, trigger, now))
         self._write([each for each in made if each is not None], now)
@@ -239,7 +217,7 @@ class Worker:
         for each, ok in zip(made, landed, strict=True):
             held = each.write.held
             if not ok:
-                self._touch(held.key, each.trigger)
+                self._agenda.touch(held.key, each.trigger)
                 continue
             self._claiming.landed(each)
             for run in each.without_folder:
@@ -258,17 +236,12 @@ class Worker:
     def _end(self, entry: Entry, clock: float) -> None:
         assert entry.outcome is not None
         self._parts.reporter.submit(reports.of_end(entry.folder, entry.outcome))
-        heapq.heappush(self._late_ends, (clock + OUTCOME_PATIENCE, entry.key))
+        self._agenda.touch_at(entry.key, clock + OUTCOME_PATIENCE)
 
     def _acknowledge(self, run_id: str) -> None:
         key = job_key(run_id)
         if self._claiming.acknowledge(run_id, held=self._assignment.may_hold(key)):
-            self._touch(key, None)
-
-    def _touch(self, key: JobKey, trigger: StartedBy | None) -> None:
-        """Look at the job in this round; what cron filed is told from what was found by other means."""
-        if trigger is StartedBy.CRON or self._touched.get(key) is None:
-            self._touched[key] = trigger
+            self._agenda.touch(key)
 
     def _schedule(self, key: JobKey) -> None:
         held = self._assignment.held.get(key)
@@ -276,20 +249,23 @@ class Worker:
             return
         seen = held.claim.watermark if held.claim.watermark is not None else BEGINNING
         tick = next_tick(held.spec, seen)
-        if tick is not None and self._trusted and tick.second == 0 and tick.microsecond == 0:
-            tick += self._rules.clock_grace
+        if tick is not None and tick.second == 0 and tick.microsecond == 0:
+            after_cron = tick + self._grace
+            self._agenda.set(key, None)
+            if self._agenda.planned(after_cron) < CRONS_SHARE:
+                tick = after_cron
         self._agenda.set(key, tick)
+
+    @property
+    def _grace(self) -> timedelta:
+        return self._rules.clock_grace if self._trusted else timedelta(0)
 
     def _next_wake(self, now: datetime, clock: float) -> float:
         if self._next_try > clock:
             return self._next_try - clock
-        if self._assignment.unsettled or self._touched:
+        if self._assignment.unsettled:
             return 0.0
-        waits = [self._next_resync - clock, self._next_renewal - clock]
-        if (first := self._agenda.next()) is not None:
-            waits.append((first - now).total_seconds())
-        if self._late_ends:
-            waits.append(self._late_ends[0][0] - clock)
+        waits = [self._next_resync - clock, self._next_renewal - clock, self._agenda.wait(now, clock)]
         if self._parts.journal.waiting:
             waits.append(RETRY)
         return max(0.0, min(waits))

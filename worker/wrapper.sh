@@ -14,7 +14,9 @@ set -C
 set +C
 ulimit -S -n "$files"
 trap : HUP INT TERM
-(cd "$directory" 2> /dev/null || cd /; unset OLDPWD; exec "$@")
+cd "$directory" 2> /dev/null || cd /
+unset OLDPWD
+"$@"
 code=$?
 read -r now _ < /proc/uptime
 echo "$code $now" 1<> "$folder/exit"

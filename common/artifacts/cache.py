@@ -70,10 +70,13 @@ class Cache:
     def keep(self, in_use: set[str]) -> None:
         """Remove all files but these that are older than a day."""
         oldest = time.time() - KEEP_SECONDS
-        for path in self._root.iterdir():
-            with suppress(FileNotFoundError):  # a file that a fetch has just renamed
-                if path.name not in in_use and path.stat().st_mtime < oldest:
-                    path.unlink()
+        try:
+            for path in self._root.iterdir():
+                with suppress(FileNotFoundError):  # a file that a fetch has just renamed
+                    if path.name not in in_use and path.stat().st_mtime < oldest:
+                        path.unlink()
+        except OSError as error:
+            log.warning("old artifacts stay in %s: %s", self._root, error)
 
     def close(self) -> None:
         """Give up what is under way; returns when no thread is left."""

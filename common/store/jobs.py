@@ -19,6 +19,8 @@ CHUNK = 500
 
 _ARTIFACT = (job.c.artifact_sha256, job.c.artifact_filename, job.c.artifact_size)
 _JOB = sa.select(*(job.c[field.name] for field in fields(Job) if field.name != "artifact"), *_ARTIFACT)
+# With the ids as one parameter SQLAlchemy finds the compiled statement again without a look at each of them.
+_BY_IDS = _JOB.where(job.c.id.in_(sa.bindparam("ids", expanding=True)))
 _DECIDING = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.LOST})
 
 
@@ -63,17 +65,8 @@ def get(conn: Connection, job_id: int) -> Job:
     return found[0]
 
 
-def assignment(conn: Connection, job_id: int) -> tuple[str | None, str | None]:
-    """The node and the generation of the last publication. Raises: NotFound."""
-    chosen = sa.select(job.c.assigned_node, job.c.gen).where(job.c.id == job_id)
-    row = conn.execute(chosen).one_or_none()
-    if row is None:
-        raise NotFound(f"there is no job {job_id}")
-    return row.assigned_node, row.gen
-
-
 def assignments(conn: Connection) -> dict[int, tuple[str | None, str | None]]:
-    """`assignment` of every job that has not ended."""
+    """The node and the generation of the last publication of every job that has not ended, by its id."""
     chosen = sa.select(job.c.id, job.c.assigned_node, job.c.gen).where(job.c.ended_at.is_(None))
     return {row.id: (row.assigned_node, row.gen) for row in conn.execute(chosen)}
 
@@ -85,12 +78,7 @@ def listing(conn: Connection, *, after: int = 0, limit: int = 500) -> list[Job]:
 
 def by_ids(conn: Connection, ids: Iterable[int]) -> list[Job]:
     """Those of the jobs that exist, in no order."""
-    return [found for chunk in chunks(ids) for found in _jobs(conn, _JOB.where(job.c.id.in_(chunk)))]
-
-
-def active(conn: Connection) -> list[Job]:
-    """All jobs that have not ended, by id."""
-    return _jobs(conn, _JOB.where(job.c.ended_at.is_(None)).order_by(job.c.id))
+    return [found for chunk in chunks(ids) for found in _jobs(conn, _BY_IDS, {"ids": chunk})]
 
 
 def unpublished(conn: Connection, limit: int = 1000) -> list[Job]:
@@ -133,6 +121,19 @@ def publish(conn: Connection, publications: Sequence[Publication]) -> None:
         raise NotFound("one of the published jobs does not exist")
 
 
+def _end_of_run(status: Any) -> sa.Update:
+    moment = sa.bindparam("moment", type_=job.c.status_moment.type)
+    newest = sa.or_(job.c.status_moment.is_(None), job.c.status_moment <= moment)
+    open_ = sa.and_(job.c.id == sa.bindparam("this_id"), job.c.status != JobStatus.FINISHED, newest)
+    return sa.update(job).where(open_).values(status=status, status_moment=moment)
+
+
+# Every run ends with one of these. They are made once: to make one takes longer than to carry it out.
+_BAD_END = _end_of_run(JobStatus.ERROR)
+_GOOD_STATUS = sa.case((job.c.ended_at.is_(None), JobStatus.SCHEDULED), else_=JobStatus.FINISHED)
+_GOOD_END = _end_of_run(sa.cast(_GOOD_STATUS, job.c.status.type))
+
+
 def note_outcome(conn: Connection, job_id: int, state: RunState, moment: datetime) -> None:
     """Let the end of a run decide the job's status, unless a newer run, by its `moment`, already has.
 
@@ -141,11 +142,7 @@ def note_outcome(conn: Connection, job_id: int, state: RunState, moment: datetim
     """
     if state not in _DECIDING:
         return
-    good = sa.case((job.c.ended_at.is_(None), JobStatus.SCHEDULED), else_=JobStatus.FINISHED)
-    newest = sa.or_(job.c.status_moment.is_(None), job.c.status_moment <= moment)
-    open_ = sa.and_(job.c.id == job_id, job.c.status != JobStatus.FINISHED, newest)
-    status = JobStatus.ERROR if state.bad else sa.cast(good, job.c.status.type)
-    conn.execute(sa.update(job).where(open_).values(status=status, status_moment=moment))
+    conn.execute(_BAD_END if state.bad else _GOOD_END, {"this_id": job_id, "moment": moment})
 
 
 def chunks(ids: Iterable[Any]) -> Iterable[list[Any]]:
@@ -180,8 +177,8 @@ def _artifact_columns(artifact: Artifact | None) -> dict[str, Any]:
     return dict(zip((column.name for column in _ARTIFACT), values, strict=True))
 
 
-def _jobs(conn: Connection, chosen: sa.Select[Any]) -> list[Job]:
-    return [_job(row) for row in conn.execute(chosen)]
+def _jobs(conn: Connection, chosen: sa.Select[Any], values: dict[str, Any] | None = None) -> list[Job]:
+    return [_job(row) for row in conn.execute(chosen, values)]
 
 
 def _job(row: Row[Any]) -> Job:

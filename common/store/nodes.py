@@ -19,7 +19,6 @@ def add(conn: Connection, new: Node) -> None:
         "name": new.name,
         "public_key": new.public_key,
         "added_at": new.added_at,
-        "boot_id": new.boot_id,
     }
     try:
         conn.execute(sa.insert(node), values)
@@ -39,9 +38,3 @@ def get(conn: Connection, name: str) -> Node:
 def listing(conn: Connection) -> list[Node]:
     """All nodes, by name."""
     return [Node(**row._asdict()) for row in conn.execute(sa.select(node).order_by(node.c.name))]
-
-
-def seen(conn: Connection, name: str, boot_id: str) -> None:
-    """Note which boot a node came up with. Raises: NotFound."""
-    if conn.execute(sa.update(node).where(node.c.name == name).values(boot_id=boot_id)).rowcount != 1:
-        raise NotFound(f"there is no node {name}")

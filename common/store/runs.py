@@ -1,7 +1,7 @@
 """Runs in SQL: what was asked for by hand, and what the nodes report."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from .schema import REASON_LENGTH, Stream, run, run_output
 
 __all__ = ["Stream"]
 
+_FIELDS = tuple(field.name for field in fields(Run))
 _ROUNDS = 10
 """How often reports are tried whose runs change under our hands; each round another process got ahead."""
 _BATCH_BYTES = 1024 * 1024
@@ -36,6 +37,7 @@ _ADVANCE = (
     .where(run.c.id == sa.bindparam("this_id"), run.c.state == sa.bindparam("old_state"))
     .values({name: sa.bindparam("new_" + name) for name in _REPORTED})
 )
+_BY_IDS = sa.select(run).where(run.c.id.in_(sa.bindparam("ids", expanding=True)))
 _UNENDED = (RunState.QUEUED, RunState.CLAIMED, RunState.RUNNING)
 
 
@@ -55,7 +57,7 @@ def get(conn: Connection, run_id: str) -> Run:
 
 def by_ids(conn: Connection, run_ids: Iterable[str]) -> dict[str, Run]:
     """Those of the runs that exist, by their ids."""
-    found = (_runs(conn, sa.select(run).where(run.c.id.in_(chunk))) for chunk in chunks(run_ids))
+    found = (_runs(conn, _BY_IDS, {"ids": chunk}) for chunk in chunks(run_ids))
     return {one.id: one for some in found for one in some}
 
 
@@ -229,7 +231,7 @@ def _insert(conn: Connection, new: Sequence[Run]) -> bool:
     (Worse, a deadlock would take the savepoint away, and going back to it would hide the deadlock.)
     """
     try:
-        conn.execute(sa.insert(run), [asdict(one) for one in new])
+        conn.execute(sa.insert(run), [{name: getattr(one, name) for name in _FIELDS} for one in new])
     except sa.exc.IntegrityError:
         return False
     return True
@@ -265,8 +267,8 @@ def _rows(steps: Iterable[_Step]) -> Iterator[list[dict[str, Any]]]:
         yield rows
 
 
-def _runs(conn: Connection, chosen: sa.Select[Any]) -> list[Run]:
-    return [Run(**row._asdict()) for row in conn.execute(chosen)]
+def _runs(conn: Connection, chosen: sa.Select[Any], values: dict[str, Any] | None = None) -> list[Run]:
+    return [Run(**row._asdict()) for row in conn.execute(chosen, values)]
 
 
 def _cut(reason: str | None) -> str | None:

@@ -144,7 +144,6 @@ node = _table(
     sa.Column("name", sa.String(200), primary_key=True),
     sa.Column("public_key", sa.String(100), nullable=False),
     sa.Column("added_at", Instant, nullable=False),
-    sa.Column("boot_id", sa.String(64)),
 )
 
 leader = _table(

@@ -260,6 +260,7 @@ class FakeFiles:
     here: dict[str, Path] = field(default_factory=dict)
     errors: dict[str, CronkeeperError] = field(default_factory=dict)
     requested: list[str] = field(default_factory=list)
+    kept: set[str] | None = None
 
     def path(self, sha256: str) -> Path | None:
         return self.here.get(sha256)
@@ -269,6 +270,9 @@ class FakeFiles:
 
     def error(self, sha256: str) -> CronkeeperError | None:
         return self.errors.get(sha256)
+
+    def keep(self, in_use: set[str]) -> None:
+        self.kept = in_use
 
 
 class FakeReporter:
@@ -314,4 +318,4 @@ def account(run_as: str | None) -> Account:
 
     if run_as == "nobody-here":
         raise CannotStart("this node has no user 'nobody-here'")
-    return Account("ann", 1000, 1000, "/home/ann")
+    return Account("ann", 1000, 1000, "/home/ann", (1000,))

@@ -23,8 +23,9 @@ from cronkeeper.manager.desk import Desk, tell_leader
 from cronkeeper.manager.leader import Leader, LeaderRules
 from cronkeeper.worker.claims import Me
 from cronkeeper.worker.journal import Journal
+from cronkeeper.worker.parts import Parts, Rules
 from cronkeeper.worker.presence import Presence
-from cronkeeper.worker.worker import Parts, Rules, Worker
+from cronkeeper.worker.worker import Worker
 
 from .fakes import (
     Bell,
@@ -105,6 +106,10 @@ class Fleet:
                     self._turn(name, self.loops[name])
             if not ready and not self._move_on(end):
                 return
+
+    def until(self, moment: datetime) -> None:
+        """`go` to that moment."""
+        self.go((moment - self.time.now).total_seconds())
 
     def _turn(self, name: str, loop: Loop) -> None:
         loop.bell.rung = False

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from support.fakes import BEGIN
@@ -26,6 +26,7 @@ from cronkeeper.common.model import (
 )
 from cronkeeper.worker.presence import SecondWorker
 from cronkeeper.worker.run_folder import RunFolder
+from cronkeeper.worker.worker import RESYNC, SWEEP
 
 MakeFleet = Callable[..., Fleet]
 
@@ -37,22 +38,18 @@ RUN = "1.1.20260301T120100Z.1"
 SCRIPT = Artifact("ab" * 32, "job.sh", 3)
 
 
-def until(fleet: Fleet, moment: datetime) -> None:
-    fleet.go((moment - fleet.time.now).total_seconds())
-
-
 def running(fleet: Fleet, seconds: float = 30.0) -> Job:
     """A job whose run has just begun, and goes on for so long."""
     for machine in fleet.machines.values():
         machine.run_seconds = seconds
     job = fleet.submit(schedule=SOON)
-    until(fleet, TICK + timedelta(seconds=1))
+    fleet.until(TICK + timedelta(seconds=1))
     return job
 
 
 def test_a_tick_is_started_when_it_is_due_and_its_end_is_known_everywhere(fleet: Fleet) -> None:
     fleet.submit(schedule=SOON)
-    until(fleet, TICK - timedelta(milliseconds=1))
+    fleet.until(TICK - timedelta(milliseconds=1))
     assert fleet.starts() == []
     fleet.go(0.001)
     assert fleet.starts() == [RUN]
@@ -76,54 +73,26 @@ def test_a_command_that_fails_puts_its_job_into_error(fleet: Fleet) -> None:
     assert fleet.job(job).status == "error"
 
 
-def test_where_cron_is_trusted_its_files_start_the_tick_and_the_clock_waits(fleet: Fleet) -> None:
-    fleet.submit(schedule=SOON)
-    fleet.daemons["alpha"].table.trusted = True
-    until(fleet, TICK + timedelta(seconds=1))
-    assert fleet.starts() == []
-    fleet.machines["alpha"].filed.add(1)
-    fleet.loops["alpha"].bell.set()
-    fleet.go(0.1)
-    assert fleet.runs()[RUN].started_by is StartedBy.CRON
-
-
-def test_where_a_trusted_cron_files_nothing_the_clock_starts_the_tick_after_its_grace(fleet: Fleet) -> None:
-    fleet.submit(schedule=SOON)
-    fleet.daemons["alpha"].table.trusted = True
-    until(fleet, TICK + timedelta(seconds=4.9))
-    assert fleet.starts() == []
-    fleet.go(0.2)
-    assert fleet.runs()[RUN].started_by is StartedBy.CLOCK
-
-
-def test_when_cron_is_no_longer_trusted_the_clock_takes_over_at_once(fleet: Fleet) -> None:
-    fleet.submit(schedule=SOON)
-    table = fleet.daemons["alpha"].table
-    table.trusted = True
-    until(fleet, TICK + timedelta(seconds=1))
-    table.trusted = False
-    fleet.loops["alpha"].bell.set()
-    fleet.go(0)
-    assert fleet.starts() == [RUN]
-
-
-def test_what_cron_files_that_is_not_due_or_not_ours_starts_nothing(fleet: Fleet) -> None:
-    fleet.submit(schedule=NEVER)
-    fleet.go(3)
-    fleet.machines["alpha"].filed |= {1, 99}
-    fleet.loops["alpha"].bell.set()
-    fleet.go(5)
-    assert fleet.starts() == []
+def test_an_artifact_is_kept_while_a_job_or_a_run_here_needs_it(fleet: Fleet) -> None:
+    fleet.files.here[SCRIPT.sha256] = fleet.machines["alpha"].home
+    fleet.machines["alpha"].run_seconds = 2 * SWEEP
+    job = fleet.submit(schedule=SOON, type=JobType.SCRIPT, command=None, artifact=SCRIPT)
+    fleet.until(TICK + timedelta(seconds=1))
+    fleet.remove(job)
+    fleet.go(SWEEP + RESYNC)
+    assert fleet.files.kept == {SCRIPT.sha256}
+    fleet.go(2 * SWEEP)
+    assert fleet.files.kept == set()
 
 
 def test_a_tick_that_finds_its_job_running_is_skipped_at_once_and_says_so(fleet: Fleet) -> None:
     fleet.machines["alpha"].run_seconds = 70
     fleet.submit(schedule="* * * * *")
-    until(fleet, TICK + timedelta(seconds=62))
+    fleet.until(TICK + timedelta(seconds=62))
     skipped = fleet.runs()["1.1.20260301T120200Z.1"]
     assert (skipped.state, skipped.reason, skipped.node) == (RunState.SKIPPED, "still_running", "alpha")
     fleet.machines["alpha"].run_seconds = 5
-    until(fleet, TICK + timedelta(seconds=130))
+    fleet.until(TICK + timedelta(seconds=130))
     assert fleet.starts() == [RUN, "1.1.20260301T120300Z.1"]
     assert complaints(fleet) == []
 
@@ -155,7 +124,7 @@ def test_the_tick_of_a_short_absence_is_started_when_the_daemon_is_back(fleet: F
     fleet.submit(schedule=SOON)
     fleet.go(3)
     fleet.stop("alpha")
-    until(fleet, TICK + timedelta(seconds=20))
+    fleet.until(TICK + timedelta(seconds=20))
     fleet.work("alpha")
     fleet.go(10)
     assert fleet.runs()[RUN].started_by is StartedBy.ADOPTION
@@ -178,11 +147,11 @@ def test_a_folder_without_a_claim_from_before_a_reboot_does_not_keep_its_tick_fr
     """The power went between folder and claim. The tick is claimed now, and no old word on it counts."""
     fleet.machines["alpha"].run_seconds = 30
     fleet.submit(schedule=SOON)
-    until(fleet, TICK - timedelta(seconds=3))
+    fleet.until(TICK - timedelta(seconds=3))
     (held,) = fleet.daemons["alpha"].worker._assignment.held.values()
     fleet.power_off("alpha")
     RunFolder.make(fleet.machines["alpha"].runs, plan(RUN, spec=held.spec, tick=TICK, claimed_at=NOW))
-    until(fleet, TICK - timedelta(seconds=1))
+    fleet.until(TICK - timedelta(seconds=1))
     fleet.work("alpha")
     fleet.go(10)
     assert fleet.runs()[RUN].state is RunState.RUNNING
@@ -228,7 +197,7 @@ def test_a_folder_that_is_removed_under_a_running_job_costs_that_run_its_end_and
 
 def test_a_run_waits_for_its_artifact(fleet: Fleet) -> None:
     fleet.submit(schedule=SOON, type=JobType.SCRIPT, command=None, artifact=SCRIPT)
-    until(fleet, TICK + timedelta(seconds=5))
+    fleet.until(TICK + timedelta(seconds=5))
     assert SCRIPT.sha256 in fleet.files.requested
     assert fleet.starts() == []
     fleet.files.here[SCRIPT.sha256] = fleet.machines["alpha"].home
@@ -242,7 +211,7 @@ def test_a_run_that_cannot_be_started_fails_with_the_reason(fleet: Fleet, restar
     """Also where the daemon ends before the API has heard of it: only the claim knows then."""
     fleet.submit(schedule=SOON, type=JobType.SCRIPT, command=None, artifact=SCRIPT)
     fleet.files.errors[SCRIPT.sha256] = CronkeeperError("its SHA-256 is another one")
-    until(fleet, TICK - timedelta(seconds=1))
+    fleet.until(TICK - timedelta(seconds=1))
     if restarted:
         fleet.loops.pop("alpha's reporter")
         fleet.go(5)
@@ -258,7 +227,7 @@ def test_a_run_that_cannot_be_started_fails_with_the_reason(fleet: Fleet, restar
 
 def test_a_user_whom_the_node_does_not_know_fails_the_run(fleet: Fleet) -> None:
     fleet.submit(schedule=SOON, run_as="nobody-here")
-    until(fleet, TICK + timedelta(seconds=5))
+    fleet.until(TICK + timedelta(seconds=5))
     assert fleet.runs()[RUN].reason == "this node has no user 'nobody-here'"
     assert complaints(fleet) == []
 
@@ -269,7 +238,7 @@ def test_a_run_for_which_there_is_no_room_fails_and_the_worker_stays_up(fleet: F
     runs = fleet.machines["alpha"].runs
     runs.rmdir()
     runs.write_text("in the way")
-    until(fleet, TICK + timedelta(seconds=5))
+    fleet.until(TICK + timedelta(seconds=5))
     run = fleet.runs()[RUN]
     assert run.state is RunState.FAILED
     assert "could not be made" in str(run.reason)
@@ -282,7 +251,7 @@ def test_a_lease_that_cannot_be_written_down_holds_up_nothing_else(fleet: Fleet)
     fleet.submit(schedule=SOON)
     lease = fleet.machines["alpha"].home / ".lease.new"
     lease.mkdir()
-    until(fleet, TICK + timedelta(seconds=1))
+    fleet.until(TICK + timedelta(seconds=1))
     assert fleet.runs()[RUN].state is RunState.RUNNING
 
 
@@ -300,10 +269,10 @@ def test_a_run_by_hand_is_started_at_once_and_leaves_the_inbox_with_its_claim(fl
 
 def test_while_the_lease_is_over_nothing_is_claimed_or_started(fleet: Fleet) -> None:
     fleet.submit(schedule=SOON)
-    until(fleet, TICK - timedelta(seconds=5))
+    fleet.until(TICK - timedelta(seconds=5))
     tree = fleet.daemons["alpha"].tree
     tree.disconnect()
-    until(fleet, TICK + timedelta(seconds=0.5))
+    fleet.until(TICK + timedelta(seconds=0.5))
     assert fleet.starts() == []
     tree.reconnect()
     fleet.go(10)
@@ -313,7 +282,7 @@ def test_while_the_lease_is_over_nothing_is_claimed_or_started(fleet: Fleet) -> 
 
 def test_a_round_that_an_unforeseen_error_breaks_off_loses_no_tick(fleet: Fleet) -> None:
     fleet.submit(schedule=SOON)
-    until(fleet, TICK - timedelta(seconds=1))
+    fleet.until(TICK - timedelta(seconds=1))
     tree = fleet.daemons["alpha"].tree
 
     def fail(call: str, carry_out: Callable[[], object]) -> object:
@@ -323,7 +292,7 @@ def test_a_round_that_an_unforeseen_error_breaks_off_loses_no_tick(fleet: Fleet)
 
     tree.faults = fail  # type: ignore[assignment]
     with pytest.raises(RuntimeError):
-        until(fleet, TICK)
+        fleet.until(TICK)
     tree.faults = None
     fleet.go(20)
     assert fleet.starts() == [RUN]
@@ -341,7 +310,7 @@ def test_a_second_worker_of_the_same_name_is_refused_and_the_first_goes_on(fleet
 def test_a_claim_that_is_another_nodes_never_clears_a_folder_here(fleet: Fleet) -> None:
     """This node made the folder and did not get the claim; beta did, started the run, and died."""
     job = fleet.submit(schedule=SOON)
-    until(fleet, TICK - timedelta(seconds=10))
+    fleet.until(TICK - timedelta(seconds=10))
     ((node, name), claim) = next(iter(fleet.claims().items()))
     (held,) = fleet.daemons["alpha"].worker._assignment.held.values()
     fleet.stop("alpha")
@@ -350,7 +319,7 @@ def test_a_claim_that_is_another_nodes_never_clears_a_folder_here(fleet: Fleet) 
     path = paths.claim(node, name)
     fleet.desk.tree.commit([SetData(path, encode(abroad), fleet.desk.tree.get(path).version)])
     fleet.work("alpha")
-    until(fleet, TICK + timedelta(seconds=5))
+    fleet.until(TICK + timedelta(seconds=5))
     assert fleet.starts() == []
     assert fleet.machines["alpha"].folders() == []
     assert decode(fleet.desk.tree.get(path).data, Claim) == abroad
@@ -362,7 +331,7 @@ def test_a_worker_wants_its_next_round_when_something_falls_due(fleet: Fleet) ->
     wait = fleet.daemons["alpha"].worker.step(fleet.time.now)
     assert 0 < wait <= 2.0
     fleet.submit(schedule=SOON)
-    until(fleet, TICK - timedelta(seconds=1))
+    fleet.until(TICK - timedelta(seconds=1))
     assert fleet.daemons["alpha"].worker.step(fleet.time.now) == pytest.approx(1.0, abs=1e-6)
 
 
@@ -370,7 +339,7 @@ def test_an_end_waits_for_an_api_that_is_away_and_the_next_tick_does_not(make_fl
     fleet = make_fleet("alpha")
     reporter = fleet.loops.pop("alpha's reporter")
     fleet.submit(schedule="* * * * *")
-    until(fleet, TICK + timedelta(seconds=130))
+    fleet.until(TICK + timedelta(seconds=130))
     assert len(fleet.starts()) == 3
     (claim,) = fleet.claims().values()
     assert [run.outcome is not None for run in claim.unfinished] == [True, True, True]

@@ -47,6 +47,7 @@ class Host:
         self.ip = ip
         self.home = home
         self._outer: subprocess.Popen[bytes] | None = None
+        self._commands: list[subprocess.Popen[bytes]] = []
 
     @property
     def pid(self) -> int:
@@ -95,6 +96,9 @@ class Host:
         os.kill(self.pid, signal.SIGKILL)
         self._outer.wait()
         end(self._outer)
+        for command in self._commands:
+            command.wait(TIMEOUT)
+        self._commands.clear()
         self._outer = None
 
     def stop(self) -> None:
@@ -136,8 +140,13 @@ class Host:
         cwd: str | Path = "/",
         **popen: Any,
     ) -> subprocess.Popen[bytes]:
-        """Start a command on the host; `popen` are more arguments of Popen. See `command`."""
-        return subprocess.Popen(self.command(argv, user, env, cwd), **popen)
+        """Start a command on the host; `popen` are more arguments of Popen. See `command`.
+
+        It ends with the host at the latest.
+        """
+        process = subprocess.Popen(self.command(argv, user, env, cwd), **popen)
+        self._commands.append(process)
+        return process
 
     def run(
         self, argv: Sequence[str | Path], user: str = "root", *, check: bool = True, text: str | None = None

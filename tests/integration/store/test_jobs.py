@@ -68,8 +68,6 @@ def test_a_job_that_is_not_there_is_not_found(store: Store) -> None:
         store.transaction(lambda conn: jobs.get(conn, 42))
     with pytest.raises(NotFound, match="there is no job 42"):
         store.transaction(lambda conn: jobs.remove(conn, 42, NOW))
-    with pytest.raises(NotFound, match="there is no job 42"):
-        store.transaction(lambda conn: jobs.assignment(conn, 42))
 
 
 def test_ids_grow_and_are_never_used_again(store: Store) -> None:
@@ -101,7 +99,7 @@ def test_a_removed_job_has_ended_and_the_nodes_do_not_know_it_yet(store: Store) 
     assert (removed.status, removed.ended_at, removed.updated_at) == (JobStatus.FINISHED, LATER, LATER)
     assert (removed.rev, removed.published_rev) == (2, 1)
     assert store.transaction(jobs.unpublished) == [removed]
-    assert store.transaction(jobs.active) == []
+    assert store.transaction(jobs.assignments) == {}
 
 
 def test_a_job_that_was_removed_can_be_removed_again_and_stays_as_it_is(store: Store) -> None:
@@ -148,7 +146,7 @@ def test_a_publication_says_where_a_job_is(store: Store) -> None:
     store.transaction(lambda conn: jobs.publish(conn, [publication(job.id)]))
     published = got(store, job)
     assert (published.assigned_node, published.placement, published.published_rev) == ("alpha", None, 1)
-    assert store.transaction(lambda conn: jobs.assignment(conn, job.id)) == ("alpha", "3-17")
+    assert store.transaction(jobs.assignments) == {job.id: ("alpha", "3-17")}
 
 
 def test_where_all_jobs_are_is_read_at_once_without_those_that_have_ended(store: Store) -> None:

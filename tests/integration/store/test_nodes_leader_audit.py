@@ -20,7 +20,7 @@ def add(store: Store, node: Node) -> None:
 
 
 def test_nodes_are_listed_by_name_as_they_were_added(store: Store) -> None:
-    beta = Node(name="beta", public_key="x", added_at=NOW, boot_id="b1")
+    beta = Node(name="beta", public_key="x", added_at=NOW)
     add(store, beta)
     add(store, ALPHA)
     assert store.transaction(nodes.listing) == [ALPHA, beta]
@@ -28,9 +28,9 @@ def test_nodes_are_listed_by_name_as_they_were_added(store: Store) -> None:
 
 
 def test_a_node_that_is_added_again_with_its_key_stays_as_it_is(store: Store) -> None:
-    add(store, replace(ALPHA, boot_id="b1"))
     add(store, ALPHA)
-    assert store.transaction(nodes.listing) == [replace(ALPHA, boot_id="b1")]
+    add(store, ALPHA)
+    assert store.transaction(nodes.listing) == [ALPHA]
 
 
 def test_a_name_that_is_taken_by_another_key_is_refused(store: Store) -> None:
@@ -56,18 +56,9 @@ def test_names_that_differ_in_case_only_are_different_nodes(store: Store) -> Non
     assert len(store.transaction(nodes.listing)) == 2
 
 
-def test_a_node_is_seen_with_its_boot(store: Store) -> None:
-    add(store, ALPHA)
-    for _ in range(2):  # the second time no column changes, and the node still counts as found
-        store.transaction(lambda conn: nodes.seen(conn, "alpha", "b2"))
-    assert store.transaction(lambda conn: nodes.get(conn, "alpha")).boot_id == "b2"
-
-
 def test_a_node_that_is_not_there_is_not_found(store: Store) -> None:
     with pytest.raises(NotFound, match="there is no node gamma"):
         store.transaction(lambda conn: nodes.get(conn, "gamma"))
-    with pytest.raises(NotFound, match="there is no node gamma"):
-        store.transaction(lambda conn: nodes.seen(conn, "gamma", "b1"))
 
 
 def test_there_is_no_epoch_before_the_first_leader(store: Store) -> None:

@@ -117,7 +117,6 @@ def _others() -> None:
         sa.Column("name", sa.String(200), primary_key=True),
         sa.Column("public_key", sa.String(100), nullable=False),
         sa.Column("added_at", INSTANT, nullable=False),
-        sa.Column("boot_id", sa.String(64)),
     )
     _table(
         "leader",

@@ -1,0 +1,42 @@
+"""What a worker is made of, and what it goes by."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from cronkeeper.common.coordination.lease import Lease
+from cronkeeper.common.coordination.tree import Tree
+from cronkeeper.common.schedule import Lateness
+from cronkeeper.common.waker import Waker
+from cronkeeper.worker.claims import Me
+from cronkeeper.worker.journal import Journal
+from cronkeeper.worker.presence import Presence
+from cronkeeper.worker.reporter import Reporter
+from cronkeeper.worker.table import Table
+from cronkeeper.worker.ticks import Spool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a worker touches outside itself."""
+
+    tree: Tree
+    lease: Lease
+    lease_file: Path
+    presence: Presence
+    spool: Spool
+    table: Table
+    journal: Journal
+    reporter: Reporter
+    waker: Waker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a worker goes by."""
+
+    me: Me
+    lateness: Lateness
+    clock_grace: timedelta
+    renew_every: float
+    """Seconds between renewals of the lease; infinite where it never ends."""
