@@ -9,7 +9,7 @@ from cronkeeper.common.errors import Forbidden
 from .identity import Actor, Role
 from .services import services
 
-OPEN = frozenset({"health.show", "reports.take", "api-docs.openapi_json"})
+OPEN = frozenset({"health.show", "reports.take", "api-docs.openapi_json", "swagger_ui.show"})
 """The endpoints that need no token; a report is signed by its node instead."""
 
 

@@ -3,10 +3,11 @@
 import http
 
 import flask_smorest  # type: ignore[import-untyped]
-from flask import Flask
+from flask import Blueprint, Flask
 from flask.json.provider import DefaultJSONProvider
+from flask_swagger_ui import get_swaggerui_blueprint  # type: ignore[import-untyped]
 
-from . import access, body, health, jobs, nodes, problems, reports, runs, services
+from . import access, artifacts, body, health, jobs, nodes, problems, reports, request_id, runs, services
 from .schemas import ProblemSchema
 from .services import Services
 
@@ -32,6 +33,22 @@ class _Api(flask_smorest.Api):  # type: ignore[misc]
         """Those of `problems` take their place."""
 
 
+def _docs() -> Blueprint:
+    """The page at /docs, made by Swagger UI from /openapi.json; all that it loads is in the package."""
+    page: Blueprint = get_swaggerui_blueprint(
+        "/docs",
+        "/openapi.json",
+        config={
+            "app_name": "cronkeeper's API",
+            "layout": "BaseLayout",
+            "validatorUrl": None,
+            "persistAuthorization": True,
+            "defaultModelsExpandDepth": 0,
+        },
+    )
+    return page
+
+
 def create_app(given: Services) -> Flask:
     """One for each process, made after any fork. It uses the services and does not close them."""
     app = Flask(__name__, static_folder=None)
@@ -51,9 +68,11 @@ def create_app(given: Services) -> Flask:
     services.install(app, given)
     runs.install(app, given.max_waiters)
     health.install(app, given.desk)
+    request_id.install(app)
     access.guard(app)
     api = _Api(app)
-    for each in (jobs, runs, nodes, health, reports):
+    for each in (jobs, runs, nodes, artifacts, health, reports):
         api.register_blueprint(each.blueprint)
+    app.register_blueprint(_docs())
     problems.register(app)
     return app

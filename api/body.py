@@ -1,6 +1,7 @@
 """The body of a request, as JSON."""
 
-from typing import Any
+import hashlib
+from typing import Any, cast
 
 import msgspec
 from flask import g, request
@@ -30,15 +31,31 @@ def read_json() -> Any:
         if request.mimetype != JSON:
             said = request.mimetype if request.mimetype else "nothing"
             raise WrongMediaType(f"the Content-Type says {said}; accepted: {JSON}")
-        g.body = parse(request.get_data(cache=False))
+        data = request.get_data(cache=False)
+        g.fingerprint = hashlib.sha256(data).hexdigest()
+        g.body = parse(data)
     return g.body
+
+
+def fingerprint() -> str:
+    """The SHA-256, in hex, of the body that `read_json` has read."""
+    return cast(str, g.fingerprint)
+
+
+def is_absent() -> bool:
+    """Whether the request has no body at all."""
+    return request.content_length == 0 or (request.content_length is None and not request.get_data())
+
+
+def take_absent_as_empty() -> None:
+    """Let `read_json` find an empty object where there is no body."""
+    if is_absent():
+        g.body = {}
 
 
 def require_empty() -> None:
     """Raise `Invalid` where there is a body other than `{}`; also what `read_json` raises."""
-    if request.content_length == 0 or (request.content_length is None and not request.get_data()):
-        return
-    if read_json() != {}:
+    if not is_absent() and read_json() != {}:
         raise Invalid("nothing is accepted in the body here, or {}")
 
 

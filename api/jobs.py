@@ -2,33 +2,39 @@
 
 import logging
 import re
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import wraps
-from pathlib import PurePosixPath
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from flask import url_for
 
 from cronkeeper.common.errors import Invalid, NotFound
-from cronkeeper.common.model import Artifact, Job, JobType, NewJob
-from cronkeeper.common.schedule import parse
-from cronkeeper.manager import jobs
+from cronkeeper.common.model import Definition, Job, replace
+from cronkeeper.common.store.job_query import JobQuery, JobSort, place
+from cronkeeper.manager import jobs, nodes
+from cronkeeper.manager.jobs import Edit
 
-from . import schemas
+from . import conditions, drafts, job_schemas, paging
 from .access import actor, require_admin
 from .blueprint import Blueprint
-from .body import read_json
-from .fields import MAX_NAME
-from .services import Services, services
+from .body import read_json, require_empty, take_absent_as_empty
+from .job_view import ShownJob, all_shown, shown
+from .services import services
 
 log = logging.getLogger(__name__)
 
 blueprint = Blueprint("jobs", __name__, description="What is to run, and when.")
 
-DEFAULT_FILENAME = "script"
+Fields = dict[str, Any]
+Answer = tuple[ShownJob, dict[str, str]]
+
 _ID = re.compile(r"[1-9][0-9]{0,17}")
+_PLACES: Mapping[JobSort, Any] = {
+    JobSort.ID: paging.Id,
+    JobSort.NAME: str,
+    JobSort.UPDATED_AT: paging.Micros,
+}
 
 
 def numbered(job_id: str) -> int:
@@ -51,96 +57,208 @@ def _only_admins_say_run_as(view: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
+def _body_is_optional(view: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(view)
+    def lenient(*args: Any, **kwargs: Any) -> Any:
+        take_absent_as_empty()
+        return view(*args, **kwargs)
+
+    return lenient
+
+
 @blueprint.route("/jobs", methods=["POST"])
 @_only_admins_say_run_as
-@blueprint.arguments(schemas.NEW_JOB)
-@blueprint.response(201, schemas.JOB)
-def create(fields: dict[str, Any]) -> tuple[Job, dict[str, str]]:
+@blueprint.arguments(job_schemas.NEW_JOB)
+@blueprint.response(201, job_schemas.JOB, headers=conditions.ETAG)
+@blueprint.doc(parameters=[conditions.IDEMPOTENCY_KEY])
+def create(fields: Fields) -> Answer:
     """Create a job"""
-    now = services().clock()
-    job = jobs.submit(services().desk, _new_job(services(), fields, now), actor().name, now)
-    log.info("job %d, %s, created by %s", job.id, job.name, actor().name)
-    return job, {"Location": url_for("jobs.show", job_id=job.id)}
+    key = conditions.idempotency_key()
+    desk, now = services().desk, services().clock()
+    earlier = jobs.made_by(desk, key) if key is not None else None
+    if earlier is not None:
+        return _created(earlier, repeated=True)
+    new = drafts.whole(fields, services().timezone, now)
+    _require_known(new.node)
+    _store(fields)
+    if key is None:
+        job, repeated = jobs.submit(desk, new, actor().name, now), False
+    else:
+        job, repeated = jobs.submit_once(desk, new, key, now)
+    if not repeated:
+        log.info("job %d, %s, created by %s", job.id, job.name, actor().name)
+    return _created(job, repeated=repeated)
 
 
 @blueprint.route("/jobs", methods=["GET"])
-@blueprint.arguments(schemas.JOBS_QUERY, location="query")
-@blueprint.response(200, schemas.JOBS, headers={"Link": {"schema": {"type": "string"}}})
-def listing(query: dict[str, int]) -> tuple[Sequence[Job], dict[str, str]]:
-    """List jobs by id
+@blueprint.arguments(job_schemas.JOBS_QUERY, location="query")
+@blueprint.response(200, job_schemas.JOBS, headers=paging.LINK)
+def listing(query: Fields) -> tuple[Sequence[ShownJob], Mapping[str, str]]:
+    """List jobs, by id if nothing else is asked for
 
     While there may be more, the header Link names the next page.
     """
-    page = jobs.listing(services().desk, after=query["after"], limit=query["limit"])
-    if len(page) < query["limit"]:
-        return page, {}
-    following = url_for("jobs.listing", after=page[-1].id, limit=query["limit"])
-    return page, {"Link": f'<{following}>; rel="next"'}
+    wanted = _wanted(query)
+    page = jobs.listing(services().desk, wanted)
+    if len(page) < wanted.limit:
+        return all_shown(page), {}
+    value, job_id = place(wanted, page[-1])
+    known = paging.micros(value) if isinstance(value, datetime) else value
+    return all_shown(page), paging.next_page("jobs.listing", query["sort"], (known, job_id))
 
 
 @blueprint.route("/jobs/<job_id>", methods=["GET"])
-@blueprint.response(200, schemas.JOB)
-def show(job_id: str) -> Job:
+@blueprint.response(200, job_schemas.JOB, headers=conditions.ETAG)
+def show(job_id: str) -> Answer:
     """Show a job"""
-    return jobs.get(services().desk, numbered(job_id))
+    return _answer(jobs.get(services().desk, numbered(job_id)))
+
+
+@blueprint.route("/jobs/<job_id>", methods=["PATCH"])
+@_only_admins_say_run_as
+@blueprint.arguments(job_schemas.JOB_PATCH)
+@blueprint.response(200, job_schemas.JOB, headers=conditions.ETAG)
+@blueprint.doc(parameters=[conditions.IF_MATCH])
+def change(fields: Fields, job_id: str) -> Answer:
+    """Change some fields of a job
+
+    A changed schedule, timezone or at, and a job that is enabled again, never make up for the past.
+    """
+    now = services().clock()
+    return _edited(job_id, fields, lambda job: drafts.patched(job, fields, now))
+
+
+@blueprint.route("/jobs/<job_id>", methods=["PUT"])
+@_only_admins_say_run_as
+@blueprint.arguments(job_schemas.NEW_JOB)
+@blueprint.response(200, job_schemas.JOB, headers=conditions.ETAG)
+@blueprint.doc(parameters=[conditions.IF_MATCH])
+def redefine(fields: Fields, job_id: str) -> Answer:
+    """Change a job to what is given here as a whole
+
+    What is left out gets its default.
+    """
+    given, now = services(), services().clock()
+    return _edited(job_id, fields, lambda job: drafts.whole(fields, given.timezone, now, job))
 
 
 @blueprint.route("/jobs/<job_id>", methods=["DELETE"])
 @blueprint.response(204)
+@blueprint.doc(parameters=[conditions.IF_MATCH])
 def remove(job_id: str) -> None:
     """Remove a job
 
     It stays readable. A run in progress goes on to its end.
     """
-    job = jobs.remove(services().desk, numbered(job_id), actor().name, services().clock())
+    number, revs = numbered(job_id), conditions.expected_revs()
+    job = jobs.remove(services().desk, number, actor().name, services().clock(), revs=revs)
     log.info("job %d, %s, removed by %s", job.id, job.name, actor().name)
 
 
-def _new_job(given: Services, fields: dict[str, Any], now: datetime) -> NewJob:
-    """The job that the fields ask for; its artifact is stored once all else is known to be right."""
-    schedule = _schedule(fields["schedule"], ZoneInfo(given.timezone), now)
-    at = _not_past(fields["at"], now)
-    name = fields["name"] if "name" in fields else _default_name(fields)
-    return NewJob(
-        type=fields["type"],
-        name=name,
-        command=fields.get("command"),
-        artifact=_stored(given, fields) if fields["type"] is JobType.SCRIPT else None,
-        schedule=schedule,
-        at=at,
-        timezone=given.timezone,
-        run_as=fields["run_as"],
-        concurrency=fields["concurrency"],
-    )
+@blueprint.route("/jobs/<job_id>/pause", methods=["POST"])
+@blueprint.response(200, job_schemas.JOB, headers=conditions.ETAG)
+@blueprint.doc(parameters=[conditions.IF_MATCH])
+def pause(job_id: str) -> Answer:
+    """Let a job be due no more until it is resumed
+
+    A run in progress goes on to its end.
+    """
+    return _switched(job_id, "pause", enabled=False)
 
 
-def _schedule(text: str | None, zone: ZoneInfo, now: datetime) -> str | None:
-    if text is None:
-        return None
+@blueprint.route("/jobs/<job_id>/resume", methods=["POST"])
+@blueprint.response(200, job_schemas.JOB, headers=conditions.ETAG)
+@blueprint.doc(parameters=[conditions.IF_MATCH])
+def resume(job_id: str) -> Answer:
+    """Let a job be due again, from now on"""
+    return _switched(job_id, "resume", enabled=True)
+
+
+@blueprint.route("/jobs/<job_id>/duplicate", methods=["POST"])
+@_body_is_optional
+@blueprint.arguments(job_schemas.DUPLICATE, required=False)
+@blueprint.response(201, job_schemas.JOB, headers=conditions.ETAG)
+def duplicate(fields: Fields, job_id: str) -> Answer:
+    """Create a job like this one"""
+    desk, now = services().desk, services().clock()
+    original = jobs.get(desk, numbered(job_id))
+    _require_right_to(original)
+    new = drafts.copied(original, fields, now)
+    _require_known(new.node)
+    job = jobs.submit(desk, new, actor().name, now)
+    log.info("job %d, %s, created by %s as a copy of job %d", job.id, job.name, actor().name, original.id)
+    return _created(job, repeated=False)
+
+
+def _answer(job: Job) -> Answer:
+    return shown(job), conditions.etag(job)
+
+
+def _created(job: Job, *, repeated: bool) -> Answer:
+    view, headers = _answer(job)
+    headers["Location"] = url_for("jobs.show", job_id=job.id)
+    return view, headers | ({conditions.REPLAY: "true"} if repeated else {})
+
+
+def _edited(job_id: str, fields: Fields, change: Callable[[Job], Definition]) -> Answer:
+    """Change a job; its file is stored once all else is known to be right."""
+
+    def allowed(job: Job) -> Definition:
+        _require_right_to(job)
+        return change(job)
+
+    allowed(jobs.get(services().desk, numbered(job_id)))
+    _store(fields)
+    return _do(job_id, "edit", allowed)
+
+
+def _switched(job_id: str, action: str, *, enabled: bool) -> Answer:
+    require_empty()
+    return _do(job_id, action, lambda job: replace(job, enabled=enabled))
+
+
+def _do(job_id: str, action: str, change: Callable[[Job], Definition]) -> Answer:
+    revs = conditions.expected_revs()
+    edit = Edit(action=action, change=change, actor=actor().name, now=services().clock(), revs=revs)
+    job = jobs.edit(services().desk, numbered(job_id), edit)
+    log.info("job %d, %s: %s by %s, now at rev %d", job.id, job.name, action, actor().name, job.rev)
+    return _answer(job)
+
+
+def _require_right_to(job: Job) -> None:
+    """Who may not say which user runs a job may not say what that user runs."""
+    if job.run_as is not None:
+        require_admin(f"what runs as {job.run_as}")
+
+
+def _require_known(node: str | None) -> None:
+    """Raise `Invalid` for a node that was never added."""
+    if node is None:
+        return
     try:
-        return parse(text, zone, now)
-    except Invalid as error:
-        raise Invalid("not accepted as it is: schedule", {"schedule": [str(error)]}) from error
+        nodes.get(services().desk, node)
+    except NotFound as error:
+        complaint = f"{error}; accepted: the name of one that was added, or null"
+        raise Invalid("not accepted as it is: node", {"node": [complaint]}) from error
 
 
-def _not_past(at: datetime | None, now: datetime) -> datetime | None:
-    if at is not None and at < now:
-        complaint = f"{at:%F %T} UTC is past: it is {now.astimezone(UTC):%F %T} UTC; leave it out for now"
-        raise Invalid("not accepted as it is: at", {"at": [complaint]})
-    return at
+def _store(fields: Fields) -> None:
+    if isinstance(fields.get("executable"), bytes):
+        services().desk.artifacts.put(fields["executable"])
 
 
-def _stored(given: Services, fields: dict[str, Any]) -> Artifact:
-    content: bytes = fields["executable"]
-    filename = fields.get("filename", DEFAULT_FILENAME)
-    return Artifact(given.desk.artifacts.put(content), filename, len(content))
-
-
-def _default_name(fields: dict[str, Any]) -> str:
-    if fields["type"] is JobType.SCRIPT:
-        filename: str = fields.get("filename", DEFAULT_FILENAME)
-        return filename
-    word: str = fields["command"].split()[0]
-    base = PurePosixPath(word).name
-    readable = "".join(filter(str.isprintable, base if base else word))
-    return readable[:MAX_NAME] if readable else JobType.COMMAND.value
+def _wanted(query: Fields) -> JobQuery:
+    """Raises: Invalid."""
+    descending = query["sort"].startswith("-")
+    sort = JobSort(query["sort"].removeprefix("-"))
+    filters = {name: query[name] for name in ("status", "type", "node", "name", "enabled") if name in query}
+    wanted = JobQuery(limit=query["limit"], sort=sort, descending=descending, **filters)
+    if "after" in query:
+        if query["sort"] != JobSort.ID or "cursor" in query:
+            complaint = "only with sort id, and without cursor"
+            raise Invalid("not accepted as it is: after", {"after": [complaint]})
+        return replace(wanted, beyond=(query["after"], query["after"]))
+    if "cursor" not in query:
+        return wanted
+    value, job_id = paging.place_of(query["cursor"], query["sort"], _PLACES[sort], paging.Id)
+    return replace(wanted, beyond=(paging.instant(value) if sort is JobSort.UPDATED_AT else value, job_id))

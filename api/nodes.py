@@ -25,6 +25,13 @@ def listing() -> Sequence[NodeView]:
     return nodes.listing(services().desk)
 
 
+@blueprint.route("/nodes/<name>", methods=["GET"])
+@blueprint.response(200, schemas.NODE)
+def show(name: str) -> NodeView:
+    """Show a node"""
+    return nodes.get(services().desk, name)
+
+
 @blueprint.route("/nodes", methods=["POST"])
 @blueprint.arguments(schemas.NEW_NODE)
 @blueprint.response(201, schemas.NODE)
@@ -37,4 +44,4 @@ def add(fields: dict[str, Any]) -> NodeView:
     node = Node(name=fields["name"], public_key=fields["public_key"], added_at=services().clock())
     nodes.add(services().desk, node)
     log.info("node %s added by %s", node.name, actor().name)
-    return next(view for view in nodes.listing(services().desk) if view.node.name == node.name)
+    return nodes.get(services().desk, node.name)

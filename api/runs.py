@@ -1,7 +1,7 @@
 """Runs: asking for one by hand, and what became of them."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ from cronkeeper.common.model import Run
 from cronkeeper.common.store.runs import Stream
 from cronkeeper.manager import runs
 
-from . import schemas
+from . import paging, schemas
 from .access import actor
 from .blueprint import Blueprint
 from .body import require_empty
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 blueprint = Blueprint("runs", __name__, description="What was run, and how it ended.")
 
 SIZE_HEADER = "Cronkeeper-Output-Size"
+_NEWEST_FIRST = "-created_at"
 _WAITERS = "cronkeeper.waiters"
 _TEXT: dict[str, Any] = {
     "schema": {"type": "string"},
@@ -63,10 +64,22 @@ def request_run(query: dict[str, float], job_id: str) -> tuple[Run, int, dict[st
 
 @blueprint.route("/jobs/<job_id>/runs", methods=["GET"])
 @blueprint.arguments(schemas.RUNS_QUERY, location="query")
-@blueprint.response(200, schemas.RUNS)
-def listing(query: dict[str, int], job_id: str) -> Sequence[Run]:
-    """List a job's runs, newest first"""
-    return runs.listing(services().desk, numbered(job_id), limit=query["limit"])
+@blueprint.response(200, schemas.RUNS, headers=paging.LINK)
+def listing(query: dict[str, Any], job_id: str) -> tuple[Sequence[Run], Mapping[str, str]]:
+    """List a job's runs, newest first
+
+    While there may be more, the header Link names the next page.
+    """
+    before = None
+    if "cursor" in query:
+        moment, run_id = paging.place_of(query["cursor"], _NEWEST_FIRST, paging.Micros, str)
+        before = (paging.instant(moment), run_id)
+    desk, limit = services().desk, query["limit"]
+    page = runs.listing(desk, numbered(job_id), limit=limit, state=query.get("state"), before=before)
+    if len(page) < limit:
+        return page, {}
+    place = (paging.micros(page[-1].created_at), page[-1].id)
+    return page, paging.next_page("runs.listing", _NEWEST_FIRST, place, job_id=job_id)
 
 
 @blueprint.route("/runs/<run_id>", methods=["GET"])

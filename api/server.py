@@ -8,11 +8,15 @@ from typing import Any, Protocol
 
 from flask import Flask
 
+from .artifacts import MAX_BYTES
+
 STOP_TIMEOUT = 5.0
 LOOP_TIMEOUT = 1.0
 """Seconds after which waitress looks for connections that are idle for too long."""
-MAX_BODY_BYTES = 40 * 1024 * 1024
-"""A backstop: the application has smaller limits of its own, and says what they are."""
+MAX_BODY_BYTES = MAX_BYTES + 1
+"""Where waitress gives up, which keeps bodies in temporary files; the application has limits of its own."""
+RECEIVE_BYTES = 64 * 1024
+"""What waitress takes from a connection at once: with its own 8 KiB, large bodies take twice as long."""
 
 
 class Embedded:
@@ -59,6 +63,7 @@ def serve_embedded(app: Flask, listener: socket.socket, threads: int = 8) -> Emb
         threads=threads,
         ident=None,
         max_request_body_size=MAX_BODY_BYTES,
+        recv_bytes=RECEIVE_BYTES,
         clear_untrusted_proxy_headers=True,
     )
     return Embedded(server, links)

@@ -3,23 +3,29 @@
 import functools
 import json
 import os
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import click
 
 if TYPE_CHECKING:
-    import urllib3
+    from urllib3 import BaseHTTPResponse
 
 DEFAULT_URL = "http://127.0.0.1:30000"
-DEFAULT_TOKEN_FILE = Path("var") / "admin.token"
+HOME = Path("var")
+"""The embedded install that is found by itself, below the current folder."""
+DEFAULT_TOKEN_FILE = HOME / "admin.token"
+DEFAULT_URL_FILE = HOME / "url"
 URL_VARIABLE = "CRONKEEPER_URL"
 TOKEN_VARIABLE = "CRONKEEPER_TOKEN"  # noqa: S105 - the name of a variable
 TOKEN_FILE_VARIABLE = "CRONKEEPER_TOKEN_FILE"  # noqa: S105
 CONNECT_TIMEOUT = 3.0
 READ_TIMEOUT = 30.0
+LARGEST_PAGE = 1000
 
 
 class Refused(click.ClickException):
@@ -28,15 +34,31 @@ class Refused(click.ClickException):
     exit_code = 1
 
 
-class Unreachable(click.ClickException):
-    """The API, or a part that it needs, does not answer. What was asked may have been done."""
+class Missing(Refused):
+    """There is no such job, run or node."""
 
     exit_code = 3
 
 
+class Outdated(Refused):
+    """Somebody else has changed the job since it was read."""
+
+    exit_code = 7
+
+
+class Unreachable(click.ClickException):
+    """The API, or a part that it needs, does not answer. What was asked may have been done."""
+
+    exit_code = 4
+
+
+class Lost(Unreachable):
+    """The request went out, and no answer came back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: the status is below 400."""
+    """What came back: the status is below 300."""
 
     status: int
     headers: Mapping[str, str]
@@ -44,8 +66,11 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """The body's value."""
-        return json.loads(self.body)
+        """The body's value. Raises: Unreachable, where it was not our API that answered."""
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise Unreachable(_foreign(self.status, self.body)) from error
 
 
 class Client:
@@ -58,47 +83,107 @@ class Client:
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._http = urllib3.PoolManager(retries=False)
 
-    def call(self, method: str, path: str, body: Any = None, *, patience: float = 0.0) -> Answer:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        patience: float = 0.0,
+    ) -> Answer:
         """One request; it is never repeated. The answer may take `patience` seconds longer than others.
 
         Raises:
-            Refused: what was asked can't be done.
-            Unreachable: nobody answers.
+            Refused: what was asked can't be done; Missing and Outdated are two of its kinds.
+            Unreachable: nobody answers; Lost where the request may have arrived.
         """
+        answer = self._sent(
+            method,
+            path,
+            json=body,
+            headers=self._headers | dict(headers if headers is not None else {}),
+            patience=patience,
+        )
+        if answer.status >= 300:
+            raise _refusal(answer.status, answer.data)
+        return Answer(answer.status, answer.headers, answer.data)
+
+    def create(self, path: str, body: Any) -> Answer:
+        """POST what is to exist once, however often it is sent: again, where the first answer was lost.
+
+        Raises: what `call` raises.
+        """
+        key = {"Idempotency-Key": str(uuid.uuid4())}
+        try:
+            return self.call("POST", path, body, headers=key)
+        except Lost:
+            return self.call("POST", path, body, headers=key)
+
+    def _sent(self, method: str, path: str, *, patience: float, **content: Any) -> "BaseHTTPResponse":
         import urllib3
 
-        content: dict[str, Any] = {} if body is None else {"json": body}
         timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT + patience)
         try:
-            answer = self._http.request(
-                method, self._url + path, **content, headers=self._headers, timeout=timeout, redirect=False
-            )
+            return self._http.request(method, self._url + path, **content, timeout=timeout, redirect=False)
         except urllib3.exceptions.LocationValueError as error:
             raise click.UsageError(f"{self._url} is no URL such as {DEFAULT_URL}") from error
         except urllib3.exceptions.NewConnectionError as error:
-            raise Unreachable(f"no cronkeeper answers at {self._url}: is `make up` running?") from error
+            raise Unreachable(
+                f"no cronkeeper answers at {self._url}: start one with `cronkeeper up`, or say where it is "
+                f"with --url or {URL_VARIABLE}"
+            ) from error
         except urllib3.exceptions.HTTPError as error:
-            raise Unreachable(f"no answer came from {self._url}: {error}") from error
-        if answer.status >= 400:
-            raise _refusal(answer)
-        return Answer(answer.status, answer.headers, answer.data)
+            raise Lost(f"no answer came from {self._url}: {error}") from error
+
+    def pages(self, path: str, limit: int | None, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The first `limit` things of a list, or all of them, from as many pages as it takes.
+
+        `filters` are parts of the query; those that are None are left out. Raises: what `call` raises.
+        """
+        found: list[dict[str, Any]] = []
+        size = LARGEST_PAGE if limit is None else min(limit, LARGEST_PAGE)
+        query = {name: value for name, value in filters.items() if value is not None}
+        following = f"{path}?{urlencode({'limit': size} | query)}"
+        while following and (limit is None or len(found) < limit):
+            answer = self.call("GET", following)
+            found += answer.json
+            following = _next(answer.headers.get("Link", ""))
+        return found[:limit]
 
 
-def _refusal(answer: "urllib3.BaseHTTPResponse") -> click.ClickException:
-    text = _readable(answer.status, answer.data)
-    return Unreachable(text) if answer.status >= 500 else Refused(text)
+def _next(link: str) -> str:
+    """The path in a Link header of the next page; empty where there is none."""
+    return link.split(">")[0].removeprefix("<") if 'rel="next"' in link else ""
+
+
+def _refusal(status: int, body: bytes) -> click.ClickException:
+    text = _readable(status, body)
+    if status >= 500:
+        return Unreachable(text)
+    if status == 401:
+        text += f"; give it with --token-file, {TOKEN_FILE_VARIABLE} or {TOKEN_VARIABLE}"
+    return {404: Missing, 412: Outdated}.get(status, Refused)(text)
 
 
 def _readable(status: int, body: bytes) -> str:
-    """A problem (RFC 9457) for people: its detail, and a line for each wrong field."""
+    """A problem (RFC 9457) in one line: what is wrong with each field, or else its detail."""
     try:
         problem = json.loads(body)
-        lines = [str(problem["detail"])]
-        for field, complaints in problem.get("errors", {}).items():
-            lines += [f"  {field}: {complaint}" for complaint in complaints]
+        wrong = [
+            f"{field}: {complaint}"
+            for field, complaints in problem.get("errors", {}).items()
+            for complaint in complaints
+        ]
+        text = "; ".join(wrong) if wrong else str(problem["detail"])
     except (ValueError, LookupError, AttributeError, TypeError):
-        return f"the answer was {status}, and is none of cronkeeper's: {body[:200].decode(errors='replace')}"
-    return "\n".join(lines)
+        return _foreign(status, body)
+    return " ".join(text.split())
+
+
+def _foreign(status: int, body: bytes) -> str:
+    start = body[:200].decode(errors="replace")
+    return f"the answer was {status}, and is none of cronkeeper's: {start!r}"
 
 
 def connected(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -107,19 +192,25 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--url",
         envvar=URL_VARIABLE,
-        default=DEFAULT_URL,
-        show_default=True,
         show_envvar=True,
-        help="Where the API is.",
+        help=f"Where the API is; else that of the install in ./{HOME}, or {DEFAULT_URL}.",
     )
+    @click.option("--token", help="The token itself; other users of this machine may see it.")
     @click.option(
         "--token-file",
         type=click.Path(dir_okay=False, path_type=Path),
-        help=f"A file with the token; else {TOKEN_VARIABLE}, {TOKEN_FILE_VARIABLE}, or {DEFAULT_TOKEN_FILE} here.",
+        help=f"A file with it; else {TOKEN_VARIABLE}, {TOKEN_FILE_VARIABLE}, or that of the install in ./{HOME}.",
     )
     @functools.wraps(command)
-    def wrapper(url: str, token_file: Path | None, **options: Any) -> Any:
-        return command(client=Client(url, _token(token_file, os.environ)), **options)
+    def wrapper(url: str | None, token: str | None, token_file: Path | None, **options: Any) -> Any:
+        if token is not None and token_file is not None:
+            raise click.UsageError("give either --token or --token-file")
+        who = _checked(token, "--token") if token is not None else _token(token_file, os.environ)
+        if who is None and DEFAULT_TOKEN_FILE.exists():
+            client = Client(url_of_home() if url is None else url, _read_token(DEFAULT_TOKEN_FILE))
+        else:
+            client = Client(DEFAULT_URL if url is None else url, who)
+        return command(client=client, **options)
 
     return wrapper
 
@@ -129,14 +220,23 @@ def _token(file: Path | None, environment: Mapping[str, str]) -> str | None:
         return _checked(environment[TOKEN_VARIABLE], TOKEN_VARIABLE)
     if file is None and TOKEN_FILE_VARIABLE in environment:
         file = Path(environment[TOKEN_FILE_VARIABLE])
-    if file is None and DEFAULT_TOKEN_FILE.exists():
-        file = DEFAULT_TOKEN_FILE
-    if file is None:
-        return None
+    return _read_token(file) if file is not None else None
+
+
+def url_of_home() -> str:
+    """Asked for with the home's own token only: any other is not for whoever could write this file."""
+    return _read(DEFAULT_URL_FILE, "URL") if DEFAULT_URL_FILE.exists() else DEFAULT_URL
+
+
+def _read_token(file: Path) -> str:
+    return _checked(_read(file, "token"), str(file))
+
+
+def _read(file: Path, what: str) -> str:
     try:
-        return _checked(file.read_text(), str(file))
+        return file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"the token's file {file} can't be read: {error}") from error
+        raise click.UsageError(f"the {what}'s file {file} can't be read: {error}") from error
 
 
 def _checked(text: str, source: str) -> str:

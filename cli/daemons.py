@@ -22,17 +22,43 @@ if TYPE_CHECKING:
     from cronkeeper.common.waker import Waker
     from cronkeeper.worker.assembly import Settings
 
+
+def _show_configuration(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    """Say what the configuration comes to, and end."""
+    if not wanted:
+        return
+    from cronkeeper.common.config import describe
+    from cronkeeper.common.errors import Invalid
+
+    try:
+        lines = describe(ctx.params.get("path"))
+    except Invalid as error:
+        click.echo(f"cronkeeper: {error}", err=True)
+        ctx.exit(1)
+    click.echo("\n".join([*lines, "# the configuration is right"]))
+    ctx.exit(0)
+
+
+check_option = click.option(
+    "--check-config",
+    is_flag=True,
+    expose_value=False,
+    callback=_show_configuration,
+    help="Say what the configuration comes to, key by key, and end.",
+)
 config_option = click.option(
     "--config",
     "path",
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
     envvar="CRONKEEPER_CONFIG",
+    is_eager=True,
     help="The configuration file (TOML); the environment overrules it.",
 )
 
 
 @click.command()
 @config_option
+@check_option
 def api(path: Path | None) -> None:
     """Serve the REST API with gunicorn."""
     _refusing(_serve, path)
@@ -40,6 +66,7 @@ def api(path: Path | None) -> None:
 
 @click.command()
 @config_option
+@check_option
 def manager(path: Path | None) -> None:
     """Be a candidate for the leader, and lead when elected."""
     _refusing(_manage, path)
@@ -47,6 +74,7 @@ def manager(path: Path | None) -> None:
 
 @click.command()
 @config_option
+@check_option
 def worker(path: Path | None) -> None:
     """Keep this node's crontab and run its jobs; a guard starts it again when it dies."""
     if VARIABLE not in os.environ:
@@ -77,7 +105,7 @@ def _refusing(body: "Callable[[Config], None]", path: Path | None) -> None:
 
     try:
         config = load(path)
-        log.set_up(config.log.level)
+        log.set_up(config.log.level, config.log.format)
         body(config)
     except CronkeeperError as error:
         click.echo(f"cronkeeper: {error}", err=True)

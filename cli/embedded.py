@@ -87,6 +87,7 @@ def run_embedded(path: Path, port: int) -> None:
         store = _store(home)
         loops.append(_lead(store, server, fleet, stop))
         http = _serve(home, store, server, fleet, listener)
+        home.keep_url(f"http://{HOST}:{port}")
         _say_ready(home, port)
         stop.wait()
     finally:

@@ -29,6 +29,7 @@ class Home:
         self.admin_token = path / "admin.token"
         self.user_token = path / "user.token"
         self.node_key = path / "node.key"
+        self._url_path = path / "url"
         self.database = path / "cronkeeper.db"
         self.tree_log = path / "tree.log"
         self.artifacts = path / "store"
@@ -91,6 +92,10 @@ class Home:
         if not path.exists():
             write_private(path, secrets.token_urlsafe(32) + "\n")
         return path.read_text().strip()
+
+    def keep_url(self, url: str) -> None:
+        """Let people's client find the API."""
+        write_private(self._url_path, url + "\n")
 
     def clear_crontab(self) -> None:
         """Take our lines out of the crontab, though nothing runs. Raises: CrontabRefused, Damaged."""

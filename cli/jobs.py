@@ -1,76 +1,62 @@
-"""`cronkeeper job`: create, look at, run and remove jobs."""
+"""`cronkeeper job`: create, look at, change, run and remove jobs."""
 
-import base64
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from collections.abc import Callable
+from typing import Any
 
 import click
 
-from cronkeeper.cli import show as shown
-from cronkeeper.cli.client import Client, connected
-from cronkeeper.cli.show import json_option
+from . import job_view
+from . import show as shown
+from .client import Client, Outdated, Refused, connected
+from .ending import await_end, leave, sentence
+from .fields import CLEARED, DURATION, TYPES, fields, job_options, job_path
+from .show import json_option
 
-if TYPE_CHECKING:
-    from cronkeeper.common.model import RunState
-
-ENDED_BADLY = 4
-NOT_OVER = 5
 LONGEST_WAIT = 60.0
 """Seconds that the API lets one request wait."""
-POLL = 0.5
+SORTS = ("id", "-id", "name", "-name", "updated_at", "-updated_at")
+STATUSES = ("scheduled", "finished", "error")
+several = click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+
+Job = dict[str, Any]
 
 
 @click.group()
 def job() -> None:
-    """Create, look at, run and remove jobs."""
+    """Create, look at, change, run and remove jobs."""
 
 
 @job.command()
-@click.option("--command", "line", help="One line for /bin/sh.")
-@click.option(
-    "--script",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A script or binary, which is copied to the node.",
-)
-@click.option("--name", help="For people; else what is run.")
-@click.option("--schedule", help="Five cron fields, or such as @daily or @once; without it: only by hand.")
-@click.option("--at", help="When, once: such as 2030-01-31T12:00:00+01:00.")
-@click.option("--run-as", help="The user to run as, for admins only.")
+@job_options
 @json_option
 @connected
-def create(client: Client, line: str | None, script: Path | None, as_json: bool, **given: str | None) -> None:
-    """Create a job that runs a COMMAND or a SCRIPT."""
-    if (line is None) == (script is None):
-        raise click.UsageError("give either --command or --script")
-    fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if "schedule" not in fields:
-        fields["schedule"] = "@once" if "at" in fields else None
-    if script is not None:
-        fields |= {"type": "script", "filename": script.name, "executable": _encoded(script)}
-    else:
-        fields |= {"type": "command", "command": line}
-    created = client.call("POST", "/jobs", fields).json
-    if as_json:
-        shown.one(created, as_json=True)
-    else:
-        click.echo(f"job {created['id']}, {created['name']}, is created")
+def create(client: Client, as_json: bool, **given: Any) -> None:
+    """Create a job that runs a COMMAND, a SCRIPT or a BINARY."""
+    made = fields(given)
+    if "type" not in made:
+        raise click.UsageError("give what to run: --command, --script or --binary")
+    if "schedule" not in made:
+        made["schedule"] = "@once" if "at" in made else None
+    created = client.create("/jobs", made).json
+    shown.answer(created, f"{job_view.title(created)}, is created", as_json=as_json)
 
 
 @job.command(name="list")
+@click.option("--status", type=click.Choice(STATUSES), help="Only those.")
+@click.option("--type", type=click.Choice(TYPES), help="Only those.")
+@click.option("--node", help="Only those that this node has.")
+@click.option("--name", help="Only those with this in their names.")
+@click.option("--enabled/--disabled", default=None, help="Only those whose schedule counts, or does not.")
+@click.option("--sort", type=click.Choice(SORTS), help="By what, else by id; with - before it backwards.")
+@click.option("--limit", type=click.IntRange(min=1), help="How many at most; else all.")
 @json_option
 @connected
-def list_(client: Client, as_json: bool) -> None:
-    """List all jobs by id."""
-    found: list[dict[str, Any]] = []
-    path = "/jobs?limit=1000"
-    while path:
-        answer = client.call("GET", path)
-        found += answer.json
-        path = _next(answer.headers.get("Link", ""))
-    columns = ("id", "name", "type", "status", "schedule", "assigned_node", "created_by")
-    shown.many(found, columns, as_json=as_json)
+def list_(client: Client, limit: int | None, as_json: bool, **filters: Any) -> None:
+    """List jobs."""
+    if filters["enabled"] is not None:
+        filters["enabled"] = str(filters["enabled"]).lower()
+    shown.many(client.pages("/jobs", limit, filters), job_view.COLUMNS, as_json=as_json)
 
 
 @job.command()
@@ -79,80 +65,139 @@ def list_(client: Client, as_json: bool) -> None:
 @connected
 def show(client: Client, job_id: str, as_json: bool) -> None:
     """Show a job."""
-    shown.one(client.call("GET", _path(job_id)).json, as_json=as_json)
+    found = client.call("GET", job_path(job_id)).json
+    if as_json:
+        shown.answer(found, "", as_json=True)
+    else:
+        shown.sheet(job_view.title(found), job_view.rows(found))
 
 
 @job.command()
 @click.argument("job_id", metavar="ID")
+@job_options
+@click.option(
+    "--clear", multiple=True, type=click.Choice(list(CLEARED)), help="Take this away from it; repeatable."
+)
+@json_option
 @connected
-def rm(client: Client, job_id: str) -> None:
-    """Remove a job; a run in progress goes on to its end."""
-    client.call("DELETE", _path(job_id))
-    click.echo(f"job {job_id} is removed")
+def edit(client: Client, job_id: str, clear: tuple[str, ...], as_json: bool, **given: Any) -> None:
+    """Change what is given of a job; without options, in your editor.
+
+    With --env the other variables stay; all other options replace what there was.
+    """
+    asked = bool(clear) or any(value not in (None, ()) for value in given.values())
+    read = client.call("GET", job_path(job_id))
+    before, changes = read.json, dict(CLEARED[name] for name in clear) | fields(given)
+    if "env" in changes and "env" not in clear:
+        changes["env"] = before["env"] | changes["env"]
+    if changes.get("type") == before["type"]:
+        del changes["type"]
+
+    def send(changes: dict[str, Any]) -> Job:
+        return _changed(client, job_id, read.headers["ETag"], changes)
+
+    if asked:
+        after = send(changes) if changes else None
+    else:
+        from .editor import edited
+
+        after = edited(before, send)
+    if after is None:
+        shown.answer(before, f"{job_view.title(before)}, is as it was", as_json=as_json)
+    else:
+        shown.answer(after, f"{job_view.title(after)}, is changed", as_json=as_json)
+
+
+def _changed(client: Client, job_id: str, etag: str, changes: dict[str, Any]) -> Job:
+    try:
+        after: Job = client.call("PATCH", job_path(job_id), changes, headers={"If-Match": etag}).json
+    except Outdated as error:
+        raise Outdated(
+            f"somebody else has changed job {job_id} meanwhile, and nothing of yours was done: "
+            f"look at it with `cronkeeper job show {job_id}` and edit it again"
+        ) from error
+    return after
+
+
+@job.command()
+@click.argument("job_id", metavar="ID")
+@click.option("--name", help="The name of the new one; else the API makes one.")
+@json_option
+@connected
+def duplicate(client: Client, job_id: str, name: str | None, as_json: bool) -> None:
+    """Create another job like this one."""
+    body = {} if name is None else {"name": name}
+    created = client.call("POST", f"{job_path(job_id)}/duplicate", body).json
+    shown.answer(created, f"{job_view.title(created)}, is created", as_json=as_json)
+
+
+@job.command()
+@several
+@json_option
+@connected
+def rm(client: Client, job_ids: tuple[str, ...], as_json: bool) -> None:
+    """Remove jobs; runs in progress go on to their ends."""
+
+    def remove(path: str) -> Job:
+        client.call("DELETE", path)
+        removed: Job = client.call("GET", path).json
+        return removed
+
+    _each(job_ids, remove, "removed", as_json=as_json)
+
+
+@job.command()
+@several
+@json_option
+@connected
+def pause(client: Client, job_ids: tuple[str, ...], as_json: bool) -> None:
+    """Let the schedules of jobs not count until they are resumed."""
+    _each(job_ids, lambda path: client.call("POST", f"{path}/pause").json, "paused", as_json=as_json)
+
+
+@job.command()
+@several
+@json_option
+@connected
+def resume(client: Client, job_ids: tuple[str, ...], as_json: bool) -> None:
+    """Let the schedules of jobs count again; what was missed meanwhile is not made up for."""
+    _each(job_ids, lambda path: client.call("POST", f"{path}/resume").json, "resumed", as_json=as_json)
+
+
+def _each(job_ids: tuple[str, ...], act: Callable[[str], Job], done: str, *, as_json: bool) -> None:
+    """Do one thing to each job; a refusal is said at once and keeps none of the others from it."""
+    jobs, refused = [], None
+    for job_id in job_ids:
+        try:
+            jobs.append(act(job_path(job_id)))
+        except Refused as error:
+            error.show()
+            refused = error
+            continue
+        if not as_json:
+            click.echo(f"{job_view.title(jobs[-1])}, is {done}")
+    if as_json:
+        shown.answer(jobs, "", as_json=True)
+    if refused is not None:
+        click.get_current_context().exit(refused.exit_code)
 
 
 @job.command()
 @click.argument("job_id", metavar="ID")
 @click.option(
-    "--wait", type=click.FloatRange(min=0), default=0.0, help="Wait up to so many seconds for its end."
+    "--wait", type=DURATION, default=0.0, help="Wait for its end, up to this time: such as 90s or 2h."
 )
 @json_option
 @connected
 def run(client: Client, job_id: str, wait: float, as_json: bool) -> None:
     """Run a job now.
 
-    With --wait the exit code is 4 where the run did not succeed, and 5 where it is not over in time.
+    With --wait the exit code is 5 where the run did not succeed, and 6 where it is not over in time.
     """
     deadline = time.monotonic() + wait
     first = min(wait, LONGEST_WAIT)
-    asked = client.call("POST", f"{_path(job_id)}/runs?wait={first:g}", patience=first).json
-    seen = _await_end(client, asked, deadline)
-    if as_json:
-        shown.one(seen, as_json=True)
-    else:
-        click.echo(f"run {seen['id']}: {seen['state']}{_why(seen)}")
+    asked = client.call("POST", f"{job_path(job_id)}/runs?wait={first:g}", patience=first).json
+    seen = await_end(client, asked, deadline)
+    shown.answer(seen, sentence(seen), as_json=as_json)
     if wait > 0:
-        click.get_current_context().exit(_exit_code(seen))
-
-
-def _await_end(client: Client, run: dict[str, Any], deadline: float) -> dict[str, Any]:
-    """Ask for the run until it has ended or time is up: the API may have had no place for one more to wait."""
-    while not _state(run).final and (left := deadline - time.monotonic()) > 0:
-        time.sleep(min(POLL, left))
-        run = client.call("GET", f"/runs/{quote(run['id'], safe='')}").json
-    return run
-
-
-def _exit_code(run: dict[str, Any]) -> int:
-    state = _state(run)
-    if not state.final:
-        return NOT_OVER
-    return 0 if state == "succeeded" else ENDED_BADLY
-
-
-def _state(run: dict[str, Any]) -> "RunState":
-    from cronkeeper.common.model import RunState
-
-    return RunState(run["state"])
-
-
-def _why(run: dict[str, Any]) -> str:
-    if run["reason"] is not None:
-        return f": {run['reason']}"
-    return f" with exit code {run['exit_code']}" if run["exit_code"] is not None else ""
-
-
-def _path(job_id: str) -> str:
-    return f"/jobs/{quote(job_id, safe='')}"
-
-
-def _encoded(script: Path) -> str:
-    try:
-        return base64.b64encode(script.read_bytes()).decode()
-    except OSError as error:
-        raise click.UsageError(f"the script {script} can't be read: {error.strerror}") from error
-
-
-def _next(link: str) -> str:
-    """The path in a Link header of the next page; empty where there is none."""
-    return link.split(">")[0].removeprefix("<") if 'rel="next"' in link else ""
+        leave(seen)

@@ -16,6 +16,8 @@ WORDS = {
     "job": ("cronkeeper.cli.jobs", "job"),
     "run": ("cronkeeper.cli.runs", "run"),
     "node": ("cronkeeper.cli.nodes", "node"),
+    "doctor": ("cronkeeper.cli.doctor", "doctor"),
+    "completion": ("cronkeeper.cli.completion", "completion"),
 }
 HELP = {
     "up": "Run the whole of it on this machine, in the foreground.",
@@ -24,9 +26,11 @@ HELP = {
     "manager": "A manager: one of them leads.",
     "worker": "This node's daemon.",
     "db": "The database's tables.",
-    "job": "Create, look at, run and remove jobs.",
-    "run": "Look at runs and what they wrote.",
+    "job": "Create, look at, change, run and remove jobs.",
+    "run": "Look at runs and what they wrote, and wait for their ends.",
     "node": "Add nodes, and look at them.",
+    "doctor": "Look at all that this machine's part needs, and say what to do.",
+    "completion": "Print a script that completes these words in bash, zsh or fish.",
 }
 
 

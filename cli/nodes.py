@@ -3,12 +3,22 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 
-from cronkeeper.cli import show
-from cronkeeper.cli.client import Client, Refused, connected
-from cronkeeper.cli.show import json_option
+from . import show as shown
+from .client import Client, Refused, connected
+from .show import field, json_option
+
+COLUMNS = {
+    "name": field("name"),
+    "live": field("live"),
+    "jobs": field("jobs"),
+    "crond": field("crond"),
+    "version": field("version"),
+    "added": field("added_at"),
+}
 
 
 @click.group()
@@ -21,8 +31,17 @@ def node() -> None:
 @connected
 def list_(client: Client, as_json: bool) -> None:
     """List the nodes."""
-    nodes = client.call("GET", "/nodes").json
-    show.many(nodes, ("name", "live", "jobs", "crond", "version", "added_at"), as_json=as_json)
+    shown.many(client.call("GET", "/nodes").json, COLUMNS, as_json=as_json)
+
+
+@node.command()
+@click.argument("name")
+@json_option
+@connected
+def show(client: Client, name: str, as_json: bool) -> None:
+    """Show a node."""
+    found = client.call("GET", f"/nodes/{quote(name, safe='')}").json
+    shown.one(f"node {name}", found, as_json=as_json)
 
 
 @node.command()
@@ -39,10 +58,7 @@ def add(client: Client, name: str, key_file: Path, as_json: bool) -> None:
     """Let a node in: make its key, and tell the API the public half."""
     with _new_key(key_file) as public:
         added = client.call("POST", "/nodes", {"name": name, "public_key": public}).json
-    if as_json:
-        show.one(added, as_json=True)
-    else:
-        click.echo(f"node {name} is added; its key is in {key_file}")
+    shown.answer(added, f"node {name} is added; its key is in {key_file}", as_json=as_json)
 
 
 @contextmanager

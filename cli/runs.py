@@ -1,31 +1,56 @@
-"""`cronkeeper run`: look at runs and what they wrote."""
+"""`cronkeeper run`: look at runs and what they wrote, and wait for their ends."""
 
-from urllib.parse import quote
+import time
+from datetime import datetime
 
 import click
 
-from cronkeeper.cli import show as shown
-from cronkeeper.cli.client import Client, connected
-from cronkeeper.cli.show import json_option
+from . import show as shown
+from .cells import NOTHING, Cell, duration
+from .client import Client, connected
+from .ending import await_end, leave, run_path, sentence
+from .fields import DURATION, job_path
+from .show import Thing, field, json_option
 
 SIZE_HEADER = "Cronkeeper-Output-Size"
+STATES = ("queued", "claimed", "running", "succeeded", "failed", "timed_out", "canceled", "lost", "skipped")
+
+
+def took(run: Thing) -> Cell:
+    """The time from its start to its end."""
+    if run["started_at"] is None or run["ended_at"] is None:
+        return NOTHING
+    began, ended = (datetime.fromisoformat(run[name]) for name in ("started_at", "ended_at"))
+    return duration(round((ended - began).total_seconds(), 1)), ""
+
+
+COLUMNS = {
+    "id": field("id"),
+    "state": field("state"),
+    "exit code": field("exit_code"),
+    "node": field("node"),
+    "started by": field("started_by"),
+    "started": field("started_at"),
+    "took": took,
+    "reason": field("reason"),
+}
 
 
 @click.group()
 def run() -> None:
-    """Look at runs and what they wrote."""
+    """Look at runs and what they wrote, and wait for their ends."""
 
 
 @run.command(name="list")
 @click.argument("job_id", metavar="JOB")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
+@click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
 @json_option
 @connected
-def list_(client: Client, job_id: str, limit: int, as_json: bool) -> None:
+def list_(client: Client, job_id: str, limit: int, state: str | None, as_json: bool) -> None:
     """List the newest runs of a JOB."""
-    runs = client.call("GET", f"/jobs/{quote(job_id, safe='')}/runs?limit={limit}").json
-    columns = ("id", "state", "exit_code", "node", "started_by", "started_at", "ended_at")
-    shown.many(runs, columns, as_json=as_json)
+    runs = client.pages(f"{job_path(job_id)}/runs", limit, {"state": state})
+    shown.many(runs, COLUMNS, as_json=as_json)
 
 
 @run.command()
@@ -34,7 +59,23 @@ def list_(client: Client, job_id: str, limit: int, as_json: bool) -> None:
 @connected
 def show(client: Client, run_id: str, as_json: bool) -> None:
     """Show a run."""
-    shown.one(client.call("GET", f"/runs/{quote(run_id, safe='')}").json, as_json=as_json)
+    shown.one(f"run {run_id}", client.call("GET", run_path(run_id)).json, as_json=as_json)
+
+
+@run.command()
+@click.argument("run_id", metavar="ID")
+@click.option("--timeout", type=DURATION, help="Wait no longer than this, such as 90s or 2h.")
+@json_option
+@connected
+def wait(client: Client, run_id: str, timeout: float | None, as_json: bool) -> None:
+    """Wait for the end of a run.
+
+    The exit code is 0 where it succeeded, 5 where it did not, and 6 where it is not over in time.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    seen = await_end(client, client.call("GET", run_path(run_id)).json, deadline)
+    shown.answer(seen, sentence(seen), as_json=as_json)
+    leave(seen)
 
 
 @run.command()
@@ -44,7 +85,7 @@ def show(client: Client, run_id: str, as_json: bool) -> None:
 def output(client: Client, run_id: str, stderr: bool) -> None:
     """Print what a run wrote to its standard output, byte by byte."""
     stream = "stderr" if stderr else "stdout"
-    answer = client.call("GET", f"/runs/{quote(run_id, safe='')}/{stream}")
+    answer = client.call("GET", f"{run_path(run_id)}/{stream}")
     click.echo(answer.body, nl=False)
     size = int(answer.headers.get(SIZE_HEADER, len(answer.body)))
     if size > len(answer.body):

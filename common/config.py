@@ -18,6 +18,17 @@ from cronkeeper.common.schedule import check_zone
 
 PREFIX = "CRONKEEPER_"
 LEVELS = ("debug", "info", "warning", "error")
+FORMATS = ("text", "json")
+SECRETS = frozenset(
+    {
+        ("sql", "url"),
+        ("s3", "access_key"),
+        ("s3", "secret_key"),
+        ("api", "admin_token"),
+        ("api", "user_token"),
+    }
+)
+"""What is never shown."""
 Sources = dict[tuple[str, str], str]
 """Where the value of each (section, key) comes from: a file or a variable."""
 
@@ -99,6 +110,9 @@ class Log(Section, frozen=True):
     """The log, on standard error."""
 
     level: str = "info"
+    """debug, info, warning or error."""
+    format: str = "text"
+    """text, or json: one object a line."""
 
 
 class Config(Section, frozen=True):
@@ -120,6 +134,21 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
     Raises:
         Invalid: a key is not known, or a value is wrong; the text names it and where it comes from.
     """
+    return _read(path, environment)[0]
+
+
+def describe(path: Path | None, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Each key with its value, which a secret's is not shown, and where that comes from. Raises: Invalid."""
+    config, sources = _read(path, environment)
+    lines = []
+    for section, key in _keys():
+        value = getattr(getattr(config, section), key)
+        shown = "(not shown)" if (section, key) in SECRETS and value else repr(value)
+        lines.append(f"{section}.{key} = {shown}  # {sources.get((section, key), 'default')}")
+    return lines
+
+
+def _read(path: Path | None, environment: Mapping[str, str]) -> tuple[Config, Sources]:
     _refuse_unknown_variables(environment)
     values = _from_file(path)
     sources: Sources = {(section, key): str(path) for section, table in values.items() for key in table}
@@ -134,7 +163,7 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
     except msgspec.ValidationError as error:
         raise Invalid(_explain(str(error), sources, path)) from error
     _check(config, sources)
-    return config
+    return config, sources
 
 
 def require(value: str, section: str, key: str) -> str:
@@ -208,8 +237,10 @@ def _check(config: Config, sources: Sources) -> None:
         raise _wrong(
             sources, "fleet", "clock_grace", f"is {fleet.clock_grace}: 0 or more seconds is accepted"
         )
-    if config.log.level not in LEVELS:
-        raise _wrong(sources, "log", "level", f"is {config.log.level!r}; accepted: {', '.join(LEVELS)}")
+    for name, accepted in (("level", LEVELS), ("format", FORMATS)):
+        if getattr(config.log, name) not in accepted:
+            what = f"is {getattr(config.log, name)!r}; accepted: {', '.join(accepted)}"
+            raise _wrong(sources, "log", name, what)
     if fleet.timezone:
         try:
             check_zone(fleet.timezone)

@@ -13,6 +13,10 @@ class Conflict(CronkeeperError):
     """The state is no longer what the caller took it for."""
 
 
+class Outdated(Conflict):
+    """The caller said which state it means, and that is not the one there is."""
+
+
 class Invalid(CronkeeperError):
     """A value is wrong. `fields` maps each wrong field's name to the complaints about it."""
 

@@ -4,7 +4,7 @@ Instants are aware datetimes in UTC. The values go over the wire and into znodes
 and `decode`, which check types.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ class JobType(StrEnum):
 
     COMMAND = "command"
     SCRIPT = "script"
+    BINARY = "binary"
 
 
 class JobStatus(StrEnum):
@@ -33,6 +34,15 @@ class Concurrency(StrEnum):
     """What becomes of a tick that falls due while a run of the same job is unfinished."""
 
     FORBID = "forbid"
+    """It is skipped."""
+    ALLOW = "allow"
+    """It runs beside the other."""
+
+
+class CatchUp(StrEnum):
+    """Which of the ticks that were missed run later."""
+
+    LATEST = "latest"
 
 
 class StartedBy(StrEnum):
@@ -156,6 +166,23 @@ class Definition:
     timezone: str
     run_as: str | None
     concurrency: Concurrency
+    enabled: bool = True
+    """Where false no tick is due; a run by hand is possible."""
+    shell: str | None = None
+    """The program that reads the command or the script; None: /bin/sh, or the script's own first line."""
+    args: tuple[str, ...] = ()
+    """What a script or binary is given."""
+    node: str | None = None
+    """The only node that may have the job."""
+    env: dict[str, str] = field(default_factory=dict)
+    stdin: str | None = None
+    timeout: float | None = None
+    """Seconds after which a run is ended; None: never."""
+    grace: float = 10.0
+    """Seconds between the request to end, SIGTERM, and SIGKILL."""
+    catch_up: CatchUp = CatchUp.LATEST
+    max_lateness: float = 3600.0
+    """Seconds after which a tick that was missed runs no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

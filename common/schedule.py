@@ -32,6 +32,15 @@ ACCEPTED = (
 )
 _PLAIN_FIELDS = re.compile(r"[0-9A-Za-z*,/ -]+")
 _STEP_OF_ONE_VALUE = re.compile(r"(^|[ ,])\w+/")
+_STEP_OF_A_RANGE = re.compile(r"(\w+)-(\w+)/")
+_NUMBERS = {
+    name: number
+    for first, names in (
+        (0, "sun mon tue wed thu fri sat"),
+        (1, "jan feb mar apr may jun jul aug sep oct nov dec"),
+    )
+    for number, name in enumerate(names.split(), first)
+}
 _LARGE = re.compile(r"\d{3}")
 _LAST_OR_NTH = re.compile(r"[LW#]")
 
@@ -47,14 +56,17 @@ class Timed(Protocol):
     def timezone(self) -> str: ...
     @property
     def effective_from(self) -> datetime: ...
+    @property
+    def enabled(self) -> bool: ...
+    @property
+    def max_lateness(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Lateness:
-    """How late a tick may be: younger than `on_time` it always runs, older than `max_lateness` never."""
+    """How late a tick may be and yet be in its window: younger than `on_time` it always runs."""
 
     on_time: timedelta = timedelta(seconds=30)
-    max_lateness: timedelta = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +104,9 @@ def _refuse_what_cron_reads_otherwise(fields: str) -> None:
         raise CronSimError(f"it has {len(fields.split())} fields and not five")
     if not _PLAIN_FIELDS.fullmatch(fields):
         raise CronSimError("it has characters that cron does not know")
-    if _STEP_OF_ONE_VALUE.search(fields):
+    # Of 8-8/2, cronsim makes 8, 10, 12 and so on, and cron 8.
+    one = any(_number(low) == _number(high) for low, high in _STEP_OF_A_RANGE.findall(fields))
+    if one or _STEP_OF_ONE_VALUE.search(fields):
         raise CronSimError("a step needs a range or * before it, such as 0-59/5")
     if _LARGE.search(fields):
         raise CronSimError("no field takes a number of three digits")
@@ -103,13 +117,22 @@ def _refuse_what_cron_reads_otherwise(fields: str) -> None:
         raise CronSimError("L, W and # are not cron's")
 
 
+def _number(text: str) -> int | str:
+    return int(text) if text.isdigit() else _NUMBERS.get(text.lower(), text)
+
+
+def once(job: Timed) -> datetime:
+    """The one tick of a one-shot."""
+    return job.at if job.at is not None else job.effective_from
+
+
 def next_tick(job: Timed, after: datetime) -> datetime | None:
     """The first tick later than `after`, in UTC; None where there is none any more."""
-    if job.schedule is None:
+    if job.schedule is None or not job.enabled:
         return None
     if job.schedule == ONCE:
-        tick = job.at if job.at is not None else job.effective_from
-        return tick if tick > after else None
+        tick = once(job)
+        return tick if tick > after and tick >= job.effective_from else None
     start = max(after, job.effective_from - timedelta(microseconds=1))
     return next(_ticks(job, start), None)
 
@@ -118,9 +141,10 @@ def due_ticks(job: Timed, watermark: datetime | None, now: datetime, lateness: L
     """The single authority on what is due at `now`, given the last tick that was dealt with.
 
     Every tick younger than `on_time` runs. Of the older ones only the latest does, and only if no younger
-    one runs in its place; what is older than `max_lateness` never runs. A one-shot is never too late.
+    one runs in its place; what is older than the job's `max_lateness` never runs. A one-shot is never too late.
+    Nothing is due of a job that is disabled.
     """
-    if job.schedule is None:
+    if job.schedule is None or not job.enabled:
         return Due()
     floor = watermark if watermark is not None else datetime.min.replace(tzinfo=UTC)
     first = next_tick(job, floor)
@@ -132,7 +156,8 @@ def due_ticks(job: Timed, watermark: datetime | None, now: datetime, lateness: L
 
 
 def _split(job: Timed, first: datetime, now: datetime, lateness: Lateness) -> Due:
-    too_late = _too_late(job, first, now - lateness.max_lateness)
+    max_lateness = max(lateness.on_time, timedelta(seconds=job.max_lateness))
+    too_late = _too_late(job, first, now - max_lateness)
     start = too_late.last if too_late is not None else first - timedelta(microseconds=1)
     rest = []
     for tick in _ticks(job, start):
@@ -192,11 +217,11 @@ def cron_fields(job: Timed, zone: tzinfo, now: datetime) -> str | None:
     The line of a one-shot names its minute, or the next where it has seconds. It would come back a year
     later: nothing is due then.
     """
-    if job.schedule is None:
+    if job.schedule is None or not job.enabled:
         return None
     if job.schedule != ONCE:
         return NAMES.get(job.schedule, job.schedule)
-    tick = job.at if job.at is not None else job.effective_from
+    tick = once(job)
     if tick <= now:
         return None
     local = (tick + timedelta(seconds=59)).astimezone(zone)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Tree
-from cronkeeper.common.model import ClaimName, LiveNode, decode
+from cronkeeper.common.model import ClaimName, Job, LiveNode, decode
 from cronkeeper.manager.placement import JobKey
 from cronkeeper.manager.publish import Move, Placed
 
@@ -23,6 +23,8 @@ class Board:
     """Nodes that have been live since the reign began."""
     absent_since: dict[str, float] = field(default_factory=dict)
     """Nodes that are not live: when that was first seen, on the lease's clock."""
+    bound: dict[int, str] = field(default_factory=dict)
+    """The jobs that may be on one node only."""
     abroad: dict[JobKey, None] = field(default_factory=dict)
     """Jobs whose claim may list an unfinished run of another node than its own, in the order to look at them."""
     _on: defaultdict[str, dict[JobKey, Placed]] = field(default_factory=lambda: defaultdict(dict))
@@ -60,6 +62,13 @@ class Board:
         self.nodes |= live.keys()
         self.absent_since = {node: self.absent_since.get(node, clock) for node in self.nodes - live.keys()}
         return news
+
+    def know(self, job: Job) -> None:
+        """Take note of what is asked for."""
+        if job.node is not None and job.ended_at is None:
+            self.bound[job.id] = job.node
+        else:
+            self.bound.pop(job.id, None)
 
     def load(self) -> dict[str, int]:
         """How many jobs each live node has."""

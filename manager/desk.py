@@ -34,7 +34,9 @@ def tell_leader(tree: Tree, job_id: int, rev: int) -> None:
             if _set(tree, path, data):
                 return
     except (Unavailable, NoNode) as error:
-        log.warning("job %d waits for the leader's next look into SQL: %s", job_id, error)
+        log.warning(
+            "job %d waits for the leader's next look into SQL: %s", job_id, error, extra={"job": job_id}
+        )
 
 
 def _set(tree: Tree, path: str, data: bytes) -> bool:

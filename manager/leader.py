@@ -1,7 +1,7 @@
 """The leader's step: observe the fleet, decide who gets which job, publish that. One thread, no waiting."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -120,7 +120,8 @@ class Leader:
             board = self._board = Board.read(self._tree, self._board)
             dispatch.call_back(self._tree, self._store, reign, board, sorted(board.nodes))
             dispatch.requeue_stranded(self._store, reign)
-            self._unrecorded += self._unknown_to_sql(board)
+            known, board.bound = self._store.transaction(_as_sql_knows)
+            self._unrecorded += _unknown_to_sql(board, known)
             self._stale, self._next_look, self._next_scan = False, 0.0, 0.0
         if self._live_watch.fired or clock >= self._next_look:
             self._live_watch.arm()
@@ -129,28 +130,22 @@ class Leader:
             self._next_look = clock + SCAN_EVERY
         return self._board
 
-    def _unknown_to_sql(self, board: Board) -> list[Publication]:
-        """The moves of which SQL has not heard: their leader has ended, or lost the reply, in between."""
-        known = self._store.transaction(jobs.assignments)
-        return [
-            _publication(Move(key, None, placed))
-            for key, placed in board.placed.items()
-            if key[0] in known and known[key[0]] != (placed.node, str(placed.name.gen))
-        ]
-
     def _fail_over(self, reign: Reign, board: Board, clock: float) -> None:
         """Move the jobs of dead nodes, if there is a live one to take them."""
         for node in sorted(board.absent_since) if board.live else ():
             placed = board.on(node)
             if not placed or (node not in board.seen and not self._waited_for(board, node, clock)):
                 continue
-            chosen = place(placed, board.load())
+            chosen = place(placed, board.load(), board.bound)
+            if not chosen:
+                continue
             moves = [
                 Move(key, placed[key], self._place_at(reign, key, target)) for key, target in chosen.items()
             ]
             done = carry_out(self._tree, reign, moves, dead=node)
             self._note(board, done)
-            log.warning("node %s is gone: %d of its %d jobs moved", node, len(done), len(placed))
+            told = "node %s is gone: %d of its %d jobs moved"
+            log.warning(told, node, len(done), len(placed), extra={"node": node})
             dispatch.call_back(self._tree, self._store, reign, board, [node])
 
     def _waited_for(self, board: Board, node: str, clock: float) -> bool:
@@ -164,6 +159,8 @@ class Leader:
         pending = self._pending(clock)
         if pending is None:
             return self._rules.renew_every
+        for job in pending.jobs:
+            board.know(job)
         moves = self._moves(reign, board, pending.jobs)
         done = carry_out(self._tree, reign, moves, keep=partial(settle.keep, self._store, reign, now=now))
         self._note(board, done)
@@ -209,7 +206,7 @@ class Leader:
         new = {(job.id, 1): job for job in found if job.ended_at is None and (job.id, 1) not in board.placed}
         moves = [
             Move(key, None, self._place_at(reign, key, node), new[key])
-            for key, node in place(new, board.load()).items()
+            for key, node in place(new, board.load(), board.bound).items()
         ]
         for job in found:
             key = (job.id, 1)
@@ -255,6 +252,19 @@ class Leader:
         self._buried &= board.absent_since.keys()
 
 
+def _as_sql_knows(connection: Connection) -> tuple[dict[int, tuple[str | None, str | None]], dict[int, str]]:
+    return jobs.assignments(connection), jobs.bound(connection)
+
+
+def _unknown_to_sql(board: Board, known: Mapping[int, tuple[str | None, str | None]]) -> list[Publication]:
+    """The moves of which SQL has not heard: their leader has ended, or lost the reply, in between."""
+    return [
+        _publication(Move(key, None, placed))
+        for key, placed in board.placed.items()
+        if key[0] in known and known[key[0]] != (placed.node, str(placed.name.gen))
+    ]
+
+
 def _publication(move: Move) -> Publication:
     target = move.target
     return Publication(
@@ -268,7 +278,7 @@ def _publication(move: Move) -> Publication:
 
 def _news_of_nowhere(job: Job, board: Board) -> bool:
     """Whether the job is on no node, and SQL does not say so yet."""
-    return (job.id, 1) not in board.placed and (job.ended_at is not None or job.placement != NO_NODE)
+    return (job.id, 1) not in board.placed and (job.ended_at is not None or job.placement != _no_node(job))
 
 
 def _nowhere(job: Job) -> Publication:
@@ -279,5 +289,9 @@ def _nowhere(job: Job) -> Publication:
         rev=job.rev if ended else 0,
         node=None,
         gen=None,
-        placement=None if ended else NO_NODE,
+        placement=None if ended else _no_node(job),
     )
+
+
+def _no_node(job: Job) -> str:
+    return NO_NODE if job.node is None else f"node {job.node}, where alone it may run, is not live"

@@ -32,7 +32,16 @@ def add(desk: Desk, node: Node) -> Node:
 
 def listing(desk: Desk) -> list[NodeView]:
     """Every node that was added, by name. Raises: Unavailable, where SQL does not answer."""
-    known = desk.store.transaction(nodes.listing)
+    return _seen(desk, desk.store.transaction(nodes.listing))
+
+
+def get(desk: Desk, name: str) -> NodeView:
+    """One node. Raises: NotFound; Unavailable, where SQL does not answer."""
+    known = desk.store.transaction(lambda connection: nodes.get(connection, name))
+    return _seen(desk, [known])[0]
+
+
+def _seen(desk: Desk, known: Sequence[Node]) -> list[NodeView]:
     try:
         return _with_tree(desk, known)
     except Unavailable:

@@ -119,7 +119,7 @@ def _commit(tree: Tree, head: list[Op], members: list[tuple[Move, list[Op]]]) ->
         elif isinstance(error, Unavailable):
             raise error
         elif isinstance(error, Invalid):
-            log.error("job %d can't be moved: %s", move.key[0], error)
+            log.error("job %d can't be moved: %s", move.key[0], error, extra={"job": move.key[0]})
     if not done:
         _check_epoch(tree, head[0])
     return done

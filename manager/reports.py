@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from cronkeeper.common.errors import NotFound, Unauthorized
 from cronkeeper.common.model import Job, JobStatus, Report, Run, RunState
-from cronkeeper.common.schedule import ONCE
+from cronkeeper.common.schedule import ONCE, once
 from cronkeeper.common.signing import verify
 from cronkeeper.common.store import jobs, nodes, runs
 from cronkeeper.manager.desk import Desk, tell_leader
@@ -61,7 +61,8 @@ def _elsewhere(connection: Connection, reports: Sequence[Report]) -> set[str]:
 def note_end(connection: Connection, job: Job, run: Run, now: datetime) -> Job | None:
     """Returns the job where it has ended with this run, which is news to the leader."""
     jobs.note_outcome(connection, job.id, run.state, _moment(run))
-    if job.schedule != ONCE or run.tick is None or run.state is RunState.SKIPPED:
+    # A run of an earlier `at` may still go on when that is changed.
+    if job.schedule != ONCE or run.tick != once(job) or run.state is RunState.SKIPPED:
         return None
     status = JobStatus.ERROR if run.state.bad else JobStatus.FINISHED
     return jobs.get(connection, job.id) if jobs.finish(connection, job.id, now, status) else None

@@ -39,14 +39,31 @@ def get(desk: Desk, run_id: str) -> Run:
     return desk.store.transaction(lambda connection: runs.get(connection, run_id))
 
 
-def listing(desk: Desk, job_id: int, *, limit: int) -> Sequence[Run]:
-    """The newest runs of a job, newest first. Raises: NotFound, Unavailable."""
+def listing(
+    desk: Desk,
+    job_id: int,
+    *,
+    limit: int,
+    state: RunState | None = None,
+    before: tuple[datetime, str] | None = None,
+) -> Sequence[Run]:
+    """The newest runs of a job, newest first, in one state or in all.
+
+    `before` is `created_at` and `id` of the last one that was shown.
+
+    Raises: NotFound, Unavailable.
+    """
 
     def work(connection: Connection) -> Sequence[Run]:
         jobs.get(connection, job_id)
-        return runs.listing(connection, job_id, limit=limit)
+        return runs.listing(connection, job_id, limit=limit, state=state, before=before)
 
     return desk.store.transaction(work)
+
+
+def newest(desk: Desk, job_ids: Sequence[int]) -> dict[int, Run]:
+    """The newest run of each of the jobs that has one, by the job's id. Raises: Unavailable."""
+    return desk.store.transaction(lambda connection: runs.newest(connection, job_ids))
 
 
 def output(desk: Desk, run_id: str, stream: runs.Stream) -> Output:

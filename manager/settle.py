@@ -70,7 +70,7 @@ def settle_removed(store: Store, reign: Reign, node: str, now: datetime, run_lea
         for run in runs.unfinished_on(connection, node):
             job = jobs.get(connection, run.job_id)
             if job.ended_at is not None and runs.lose(connection, run.id, reason, now):
-                log.warning("run %s is lost: %s", run.id, reason)
+                log.warning("run %s is lost: %s", run.id, reason, extra={"run": run.id})
 
     store.transaction(work)
 
@@ -138,7 +138,9 @@ def _agree_in_sql(store: Store, reign: Reign, found: Sequence[Abroad], now: date
 
     over = store.transaction(work)
     for _, run, reason in lost:
-        log.warning("run %s is given up, unless SQL knew its end: %s", run.run_id, reason)
+        log.warning(
+            "run %s is given up, unless SQL knew its end: %s", run.run_id, reason, extra={"run": run.run_id}
+        )
     return over | {run.run_id for _, run, _ in lost}
 
 

@@ -154,7 +154,7 @@ class Claiming:
                 self._journal.make(self._plan(held, run, now))
                 ready.append(run.run_id)
             except NoRoom as error:
-                log.error("run %s fails: %s", run.run_id, error)
+                log.error("run %s fails: %s", run.run_id, error, extra={"run": run.run_id})
                 failed = Outcome(
                     state=RunState.FAILED, exit_code=None, reason=str(error), started_at=None, ended_at=now
                 )

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from cronkeeper.common.model import (
     Claim,
+    Concurrency,
     Outcome,
     RunState,
     Skip,
@@ -20,6 +21,9 @@ from cronkeeper.common.schedule import Lateness, due_ticks
 
 MAX_ENDED = 300
 """Ended ticks, and skips, that a claim lists while the API is away: the tree's nodes are small."""
+
+MAX_BESIDE = 100
+"""How many runs of one job may go on at once where it allows that: a claim lists them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +54,12 @@ def claim_ticks(
     due = due_ticks(spec, claim.watermark, now, lateness)
     start: list[Unfinished] = []
     skips = list(due.skips)
-    free = busy(claim) is None
+    room = _room(spec, claim)
     for tick in due.ticks:
-        if not free:
+        if len(start) >= room:
             skips.append(Skip(first=tick, last=tick, reason=SkipReason.STILL_RUNNING))
             continue
         start.append(_run(tick_run_id(spec.job_id, spec.copy, tick, 1), tick, started_by, me))
-        free = False
     dealt_with = [*due.ticks, *(skip.last for skip in due.skips)]
     if not dealt_with:
         return Decision(claim)
@@ -130,6 +133,12 @@ def bounded(claim: Claim) -> Claim:
 def skip_id(spec: Spec, skip: Skip) -> str:
     """The id that a skip is reported under: that of the run which its last tick would have had."""
     return tick_run_id(spec.job_id, spec.copy, skip.last, 1)
+
+
+def _room(spec: Spec, claim: Claim) -> int:
+    """How many ticks may be started."""
+    limit = MAX_BESIDE if spec.concurrency is Concurrency.ALLOW else 1
+    return limit - sum(run.outcome is None for run in claim.unfinished)
 
 
 def _run(run_id: str, tick: datetime | None, started_by: StartedBy, me: Me) -> Unfinished:

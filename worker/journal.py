@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -10,10 +10,11 @@ from typing import Protocol
 
 from cronkeeper.common.clock import uptime
 from cronkeeper.common.errors import CronkeeperError
-from cronkeeper.common.model import Outcome, RunState, Spec
+from cronkeeper.common.model import Outcome, RunState, Spec, replace
 from cronkeeper.worker.assignment import JobKey
 from cronkeeper.worker.process import Account, CannotStart, Processes
 from cronkeeper.worker.run_folder import Exit, Plan, RunFolder, Started, at_uptime, load_all
+from cronkeeper.worker.timeouts import Timeouts, timed_out_reason
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +64,15 @@ class Journal:
     files: Files
     account: Accounts
     boot_id: str
+    uptime: Callable[[], float] = uptime
     entries: dict[str, Entry] = field(default_factory=dict)
     by_job: defaultdict[JobKey, set[str]] = field(default_factory=lambda: defaultdict(set))
     _waiting: set[str] = field(default_factory=set)
     """The cleared runs that have no process and no outcome yet."""
+    _timeouts: Timeouts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._timeouts = Timeouts(self.processes, self.uptime)
 
     def load(self, now: datetime) -> None:
         """Find the runs of before this daemon was started: adopt what lives, note what has ended."""
@@ -131,9 +137,10 @@ class Journal:
         return moved
 
     def poll(self, now: datetime) -> list[Entry]:
-        """The runs that have ended since the last call."""
+        """The runs that have ended since the last call; those that have lasted too long are told to end."""
         ended = []
         for run_id in self.processes.ended():
+            self._timeouts.forget(run_id)
             entry = self.entries.get(run_id)
             if entry is None:
                 continue
@@ -143,7 +150,12 @@ class Journal:
                 ended.append(entry)
             elif not entry.running:
                 self._waiting.add(run_id)
+        self._timeouts.end_due()
         return ended
+
+    def wait(self) -> float:
+        """Seconds until `poll` is wanted because of a timeout."""
+        return self._timeouts.wait()
 
     @property
     def waiting(self) -> bool:
@@ -167,6 +179,7 @@ class Journal:
             return
         entry.running = True
         entry.tries += 1
+        self._timeouts.watch(entry.folder, new=True)
 
     def _script(self, entry: Entry) -> Path | None:
         artifact = entry.folder.plan.spec.artifact
@@ -203,15 +216,19 @@ class Journal:
     def _find(self, entry: Entry, started: Started, now: datetime) -> None:
         if self.processes.adopt(entry.folder, started.process):
             entry.cleared = entry.running = True
+            self._timeouts.watch(entry.folder, new=False)
             return
         ended = entry.folder.exit  # read again, now that the process is known to be gone
         if ended is not None:
             entry.outcome = self._ended(entry.folder, started, ended, now)
+        elif (stopped := entry.folder.stopped) is not None:
+            timed_out = _outcome(RunState.TIMED_OUT, timed_out_reason(entry.folder.plan.spec, stopped), now)
+            entry.outcome = replace(timed_out, started_at=self._began(entry.folder, started, now))
         else:
             entry.outcome = _failed("its process was killed together with what keeps its exit code", now)
 
     def _doubt(self, entry: Entry, now: datetime) -> None:
-        clock = uptime()
+        clock = self.uptime()
         if entry.doubtful_since is None:
             entry.cleared, entry.doubtful_since = True, clock
             self._waiting.add(entry.folder.plan.run_id)
@@ -220,19 +237,19 @@ class Journal:
 
     def _ended(self, folder: RunFolder, started: Started | None, ended: Exit, now: datetime) -> Outcome:
         state = RunState.SUCCEEDED if ended.code == 0 else RunState.FAILED
+        reason = f"killed by signal {ended.code - 128}" if 128 < ended.code <= 192 else None
+        stopped = folder.stopped
+        if stopped is not None and ended.uptime >= stopped.asked:
+            state, reason = RunState.TIMED_OUT, timed_out_reason(folder.plan.spec, stopped)
         begin, end = None, now
         if self._this_boot(folder) and started is not None:
             # What a shell can read of the uptime is only good to 10 ms: keep the order that is known.
-            clock = uptime()
-            begin = max(folder.plan.claimed_at, at_uptime(started.uptime, now, clock))
-            end = max(begin, at_uptime(ended.uptime, now, clock))
-        return Outcome(
-            state=state,
-            exit_code=ended.code,
-            reason=f"killed by signal {ended.code - 128}" if 128 < ended.code <= 192 else None,
-            started_at=begin,
-            ended_at=end,
-        )
+            begin = self._began(folder, started, now)
+            end = max(begin, at_uptime(ended.uptime, now, self.uptime()))
+        return Outcome(state=state, exit_code=ended.code, reason=reason, started_at=begin, ended_at=end)
+
+    def _began(self, folder: RunFolder, started: Started, now: datetime) -> datetime:
+        return max(folder.plan.claimed_at, at_uptime(started.uptime, now, self.uptime()))
 
     def _this_boot(self, folder: RunFolder) -> bool:
         return folder.plan.boot_id == self.boot_id

@@ -9,14 +9,20 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from cronkeeper.common.errors import CronkeeperError
-from cronkeeper.worker.run_folder import ProcessId, RunFolder, parse_stat
+from cronkeeper.common.model import JobType, Spec
+from cronkeeper.worker import session
+from cronkeeper.worker.run_folder import ProcessId, RunFolder
 
 WRAPPER = Path(__file__).with_name("wrapper.sh")
 CHROOT = shutil.which("chroot", path="/usr/sbin:/sbin:/usr/bin:/bin")
 """coreutils' changes the user, with / as the new root, at half the CPU of setpriv or runuser (`bench burst`)."""
 PATH = "/usr/local/bin:/usr/bin:/bin"
+SHELL = "/bin/sh"
+EXECUTABLE = (b"\x7fELF", b"#!")
+"""What the kernel starts by itself; the libraries would hand anything else to a shell."""
 
 
 class CannotStart(CronkeeperError):
@@ -66,23 +72,22 @@ class Processes:
         Raises:
             CannotStart: no process could be made, or this daemon may not act for that user.
         """
-        prefix = _as_user(account)
+        user = _as_user(account)
         with contextlib.ExitStack() as stack:
             try:
-                argv, keep = _argv(folder, script, stack, by_descriptor=bool(prefix))
-                out = stack.enter_context((folder.path / "stdout").open("ab"))
-                err = stack.enter_context((folder.path / "stderr").open("ab"))
-                wrapper = ["/bin/sh", str(WRAPPER), str(folder.path), str(self._lease_file)]
+                words, descriptors = _words(folder, script, stack, as_another=bool(user))
+                stdin, stdout, stderr = _streams(folder, stack)
+                wrapper = [SHELL, str(WRAPPER), str(folder.path), str(self._lease_file)]
                 child = subprocess.Popen(
-                    [*wrapper, str(self._soft_limit), account.home, *prefix, *argv],
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=err,
+                    [*wrapper, str(self._soft_limit), account.home, *user, *words],
+                    stdin=stdin,
+                    stdout=stdout,
+                    stderr=stderr,
                     cwd="/",
                     env=_environment(folder, account),
                     start_new_session=True,
                     umask=0o022,
-                    pass_fds=keep,
+                    pass_fds=descriptors,
                 )
             except OSError as error:
                 raise CannotStart(f"the process could not be started: {error.strerror}") from error
@@ -94,7 +99,7 @@ class Processes:
             descriptor = os.pidfd_open(process.pid)
         except ProcessLookupError:
             return False
-        if not _alive(process):
+        if not session.alive(process):
             os.close(descriptor)
             return False
         self._watch(descriptor, folder)
@@ -112,6 +117,10 @@ class Processes:
             runs.append(run_id)
         return runs
 
+    def send(self, folder: RunFolder, leader: ProcessId, number: int, *, spare_leader: bool = False) -> None:
+        """Signal all processes of a run, or all but the wrapper, which leads them."""
+        session.send(leader, number, spare_leader=spare_leader)
+
     def count(self) -> int:
         """How many are in progress."""
         return len(self._watched)
@@ -121,15 +130,6 @@ class Processes:
     ) -> None:
         self._watched[descriptor] = folder.plan.run_id, child
         self._epoll.register(descriptor, select.EPOLLIN)
-
-
-def _alive(process: ProcessId) -> bool:
-    """Whether this very process still runs (a zombie does not)."""
-    try:
-        stat = Path(f"/proc/{process.pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return parse_stat(stat) == process and stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def _as_user(account: Account) -> list[str]:
@@ -146,31 +146,76 @@ def _as_user(account: Account) -> list[str]:
     return [CHROOT, "--skip-chdir", *identity, "/"]
 
 
-def _argv(
-    folder: RunFolder, script: Path | None, stack: contextlib.ExitStack, *, by_descriptor: bool
+def _streams(folder: RunFolder, stack: contextlib.ExitStack) -> tuple[BinaryIO, BinaryIO, BinaryIO]:
+    """What the process reads, and where it writes to."""
+    stdin = Path(os.devnull) if folder.plan.spec.stdin is None else folder.path / "stdin"
+    return (
+        stack.enter_context(stdin.open("rb")),
+        stack.enter_context((folder.path / "stdout").open("ab")),
+        stack.enter_context((folder.path / "stderr").open("ab")),
+    )
+
+
+def _words(
+    folder: RunFolder, script: Path | None, stack: contextlib.ExitStack, *, as_another: bool
 ) -> tuple[list[str], tuple[int, ...]]:
-    """The command's words, and the descriptors it needs.
+    """The command's words with what comes before them, and the descriptors they need.
+
+    Only the job's user sets the job's variables: what root starts before must not heed them (LD_PRELOAD), and in
+    words all users of the machine could read them. Of a broken binary a shell says what is wrong, where chroot(1)
+    would have a shell read it.
+    """
+    spec = folder.plan.spec
+    argv, file = _argv(spec, script, stack, by_descriptor=as_another)
+    if spec.env:
+        descriptor = _opened(folder.path / "env", stack)
+        before = [SHELL, "-c", '. "$0"; exec "$@"', f"/proc/self/fd/{descriptor}"]
+        return [*before, *argv], (descriptor, *file)
+    if spec.type is JobType.BINARY:
+        return [SHELL, "-c", 'exec "$@"', SHELL, *argv], file
+    return argv, file
+
+
+def _argv(
+    spec: Spec, script: Path | None, stack: contextlib.ExitStack, *, by_descriptor: bool
+) -> tuple[list[str], tuple[int, ...]]:
+    """The command's own words, and the descriptors they need.
 
     Another user may have no way into the folder of a script, so that user gets the open file.
     """
     if script is None:
-        assert folder.plan.spec.command is not None
-        return ["/bin/sh", "-c", folder.plan.spec.command], ()
+        assert spec.command is not None
+        return [SHELL if spec.shell is None else spec.shell, "-c", spec.command], ()
+    if spec.type is JobType.BINARY:
+        _refuse_what_needs_a_shell(script)
+    reader = [] if spec.shell is None or spec.type is JobType.BINARY else [spec.shell]
     if not by_descriptor:
-        return [str(script)], ()
-    descriptor = os.open(script, os.O_RDONLY)
+        return [*reader, str(script), *spec.args], ()
+    descriptor = _opened(script, stack)
+    return [*reader, f"/proc/self/fd/{descriptor}", *spec.args], (descriptor,)
+
+
+def _refuse_what_needs_a_shell(binary: Path) -> None:
+    with binary.open("rb") as file:
+        if not file.read(4).startswith(EXECUTABLE):
+            raise CannotStart("the binary is no program: it begins neither as ELF nor with #!")
+
+
+def _opened(path: Path, stack: contextlib.ExitStack) -> int:
+    descriptor = os.open(path, os.O_RDONLY)
     stack.callback(os.close, descriptor)
-    return [f"/proc/self/fd/{descriptor}"], (descriptor,)
+    return descriptor
 
 
 def _environment(folder: RunFolder, account: Account) -> dict[str, str]:
     """cron's own few variables (crontab(5)), and ours."""
     plan = folder.plan
+    shell = plan.spec.shell if plan.spec.type is JobType.COMMAND else None
     return {
         "HOME": account.home,
         "LOGNAME": account.name,
         "USER": account.name,
-        "SHELL": "/bin/sh",
+        "SHELL": SHELL if shell is None else shell,
         "PATH": PATH,
         "CRONKEEPER_JOB_ID": str(plan.spec.job_id),
         "CRONKEEPER_RUN_ID": plan.run_id,

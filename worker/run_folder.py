@@ -5,11 +5,15 @@ exit      made beforehand with its block allocated; "<exit code> <uptime>" once 
 started   made by the one wrapper that won: its line of /proc/<pid>/stat, and the uptime; or by the daemon,
           where it gave the run up so that no wrapper starts it
 stdout, stderr
+stdin     what the job says that it reads; env: what the job adds to the environment, as lines for a shell; both
+          are readable by all, for another user's process gets them open, and the folder is closed to everyone
+stopped   where the job has a timeout: made beforehand as `exit` is; "<uptime of SIGTERM> [<uptime of SIGKILL>]"
 """
 
 import contextlib
 import errno
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +26,10 @@ from cronkeeper.common.model import Output, Spec, StartedBy, decode, encode
 OUTPUT_HEAD = 48 * 1024
 OUTPUT_TAIL = 16 * 1024
 EXIT_BYTES = 32
-FILES = ("plan", "exit", "started", "stdout", "stderr")
+BLANK = b" " * (EXIT_BYTES - 1) + b"\n"
+OURS = "CRONKEEPER_"
+"""What the names of the variables begin with that are ours alone."""
+FILES = ("plan", "exit", "started", "stdout", "stderr", "stdin", "env", "stopped")
 """In the order in which they are removed: without its plan a folder is no run any more."""
 GIVEN_UP = "given up\n"
 
@@ -72,6 +79,14 @@ class Exit:
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped:
+    """The uptimes at which a run was asked to end, and at which it was killed where it did not."""
+
+    asked: float
+    killed: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunFolder:
     """One run's folder. What is read from it is None while it is not there."""
 
@@ -88,7 +103,8 @@ class RunFolder:
         path = root / plan.run_id
         try:
             path.mkdir(mode=0o700)
-            _write_new(path / "exit", b" " * (EXIT_BYTES - 1) + b"\n")
+            _write_new(path / "exit", BLANK)
+            _write_what_it_needs(path, plan.spec)
             _write_new(path / "plan", encode(plan))
         except FileExistsError as error:
             found = _load(path)
@@ -138,6 +154,23 @@ class RunFolder:
         except FileNotFoundError:
             return None
         return Exit(int(fields[0]), float(fields[1])) if len(fields) == 2 else None
+
+    @property
+    def stopped(self) -> Stopped | None:
+        """Read what the daemon has done to end the run."""
+        if self.plan.spec.timeout is None:
+            return None
+        try:
+            fields = [float(field) for field in _read(f"{self.path}/stopped").split()]
+        except FileNotFoundError:
+            return None
+        return Stopped(fields[0], fields[1] if len(fields) > 1 else None) if fields else None
+
+    def note_stopped(self, asked: float, killed: float | None) -> None:
+        """Write it down in the room that was kept for it. Raises: OSError."""
+        text = f"{asked:.2f}" if killed is None else f"{asked:.2f} {killed:.2f}"
+        with (self.path / "stopped").open("r+b") as file:
+            file.write(text.encode())
 
     def output(self, stream: str) -> Output:
         """What the run wrote: whole, or head and tail with a note between them."""
@@ -210,8 +243,19 @@ def _read(path: str) -> bytes:
         os.close(descriptor)
 
 
-def _write_new(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+def _write_what_it_needs(path: Path, spec: Spec) -> None:
+    if spec.stdin is not None:
+        _write_new(path / "stdin", spec.stdin.encode(), 0o644)
+    if spec.env:
+        words = [f"{name}={value}" for name, value in spec.env.items() if not name.startswith(OURS)]
+        lines = [f"export {shlex.quote(word)}\n" for word in words]
+        _write_new(path / "env", "".join(lines).encode(), 0o644)
+    if spec.timeout is not None:
+        _write_new(path / "stopped", BLANK)
+
+
+def _write_new(path: Path, content: bytes, mode: int = 0o600) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         if os.write(descriptor, content) != len(content):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

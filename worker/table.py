@@ -82,7 +82,8 @@ class Table:
         try:
             crontab.check(line, system=user is not None)
         except (CronkeeperError, ValueError) as error:
-            log.error("job %d gets no line, the clock starts it: %s", held.name.job_id, error)
+            number = held.name.job_id
+            log.error("job %d gets no line, the clock starts it: %s", number, error, extra={"job": number})
             return None
         return line
 

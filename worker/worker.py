@@ -266,6 +266,7 @@ class Worker:
         if self._assignment.unsettled:
             return 0.0
         waits = [self._next_resync - clock, self._next_renewal - clock, self._agenda.wait(now, clock)]
+        waits.append(self._parts.journal.wait())
         if self._parts.journal.waiting:
             waits.append(RETRY)
         return max(0.0, min(waits))

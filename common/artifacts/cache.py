@@ -25,7 +25,7 @@ EXECUTABLE = 0o755
 class Cache:
     """Fetches in the background; what it has is at hand while the store is away.
 
-    A file that an earlier process left is checked against its SHA-256 before it is first handed out.
+    What an earlier process left is checked against its SHA-256 before it is handed out, in the background too.
     """
 
     def __init__(self, root: Path, store: ArtifactStore, threads: int = 2) -> None:
@@ -33,7 +33,9 @@ class Cache:
         """Called on another thread after each fetch that ended, well or not."""
         self._root = root
         self._store = store
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="artifacts")
+        self._fetches = ThreadPoolExecutor(threads, thread_name_prefix="artifacts")
+        self._checks = ThreadPoolExecutor(1, thread_name_prefix="artifacts-check")
+        """Apart from the others, which a store that is away may hold up for as long as it is."""
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._verified: set[str] = set()
@@ -43,14 +45,14 @@ class Cache:
         root.chmod(EXECUTABLE)
 
     def path(self, sha256: str) -> Path | None:
-        """The file, executable by all, or None where it has to be requested."""
+        """The file, executable by all, or None where it has to be requested.
+
+        That is so for a file of an earlier process too: to check 1 GiB takes seconds, which no step may wait for.
+        """
         path = self._root / checked_name(sha256)
         with self._lock:
             verified = sha256 in self._verified
-            under_way = sha256 in self._under_way
-        if verified and path.exists():
-            return path
-        return path if not under_way and self._verify(sha256) else None
+        return path if verified and path.exists() else None
 
     def request(self, sha256: str) -> None:
         """See to it that the file comes, unless that is under way; after a failure, try once more."""
@@ -60,7 +62,7 @@ class Cache:
                 return
             self._under_way.add(sha256)
             self._errors.pop(sha256, None)
-        self._pool.submit(self._bring, sha256)
+        self._checks.submit(self._bring, sha256, self._look)
 
     def error(self, sha256: str) -> CronkeeperError | None:
         """Why the last request failed for good; None while there is hope."""
@@ -81,13 +83,15 @@ class Cache:
     def close(self) -> None:
         """Give up what is under way; returns when no thread is left."""
         self._closed.set()
-        self._pool.shutdown(cancel_futures=True)
+        for pool in (self._checks, self._fetches):
+            pool.shutdown(cancel_futures=True)
 
-    def _bring(self, sha256: str) -> None:
+    def _bring(self, sha256: str, step: Callable[[str], bool]) -> None:
+        """Take a step, after which the file is here unless it returns False; the outcome is kept and told."""
         error: CronkeeperError | None = None
         try:
-            if not self._verify(sha256):
-                self._fetch_until_done(sha256)
+            if not step(sha256):
+                return
         except CronkeeperError as failure:
             error = failure
         except Exception as failure:  # noqa: BLE001 - the outer end of a thread: nobody else would hear of it
@@ -98,12 +102,20 @@ class Cache:
                 self._errors[sha256] = error
         self.notify()
 
-    def _fetch_until_done(self, sha256: str) -> None:
+    def _look(self, sha256: str) -> bool:
+        """Whether the file is here; if not, it is fetched by another thread."""
+        if self._verify(sha256):
+            return True
+        self._fetches.submit(self._bring, sha256, self._fetch_until_done)
+        return False
+
+    def _fetch_until_done(self, sha256: str) -> bool:
         """Fetch the file; try again for as long as the store is away."""
         delay = FIRST_DELAY
         while True:
             try:
-                return self._fetch(sha256)
+                self._fetch(sha256)
+                return True
             except Unavailable as error:
                 pause = delay * random.uniform(0.5, 1.0)
                 log.warning("artifact %s not fetched, trying again in %.1f s: %s", sha256, pause, error)

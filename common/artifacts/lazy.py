@@ -1,10 +1,10 @@
 """A store that is made when it is first used: a worker without scripts never loads boto3."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from .store import ArtifactStore
+from .store import ArtifactStore, Stored
 
 
 class LazyStore(ArtifactStore):
@@ -15,14 +15,17 @@ class LazyStore(ArtifactStore):
         self._made: ArtifactStore | None = None
         self._lock = threading.Lock()
 
-    def put(self, content: bytes) -> str:
-        return self._store().put(content)
+    def put_stream(self, chunks: Iterable[bytes]) -> Stored:
+        return self._store().put_stream(chunks)
 
     def fetch(self, sha256: str, target: Path) -> None:
         self._store().fetch(sha256, target)
 
-    def url(self, sha256: str) -> str:
-        return self._store().url(sha256)
+    def size(self, sha256: str) -> int:
+        return self._store().size(sha256)
+
+    def location(self, sha256: str) -> str:
+        return self._store().location(sha256)
 
     def check(self) -> None:
         self._store().check()

@@ -4,11 +4,12 @@ Import this module only where a store is made: boto3 costs 50 MB and half a seco
 """
 
 import base64
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
@@ -16,8 +17,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cronkeeper.common.errors import Conflict, CronkeeperError, NotFound, Unavailable
 
-from .store import CHUNK, ArtifactStore, checked_name, sha256_of
-from .whole import write_checked
+from .store import CHUNK, ArtifactStore, Stored, checked_name
+from .whole import receive, write_checked
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -53,30 +54,30 @@ class S3Store(ArtifactStore):
         self._settings = settings
         self._client = _client(settings)
 
-    def put(self, content: bytes) -> str:
-        sha256 = sha256_of(content)
-        for _ in range(ATTEMPTS):
-            try:
-                with self._translated(f"artifact {sha256}"):
-                    self._client.put_object(
-                        Bucket=self._settings.bucket,
-                        Key=self._key(sha256),
-                        Body=content,
-                        ContentLength=len(content),
-                        ChecksumSHA256=base64.b64encode(bytes.fromhex(sha256)).decode(),
-                        IfNoneMatch="*",
-                    )
-            except _Exists:
-                pass
-            except Conflict:  # another put of the same content is under way, and may yet fail
-                continue
-            return sha256
-        raise Unavailable(f"artifact {sha256} is being written by others all the time")
+    def put_stream(self, chunks: Iterable[bytes]) -> Stored:
+        # By way of a file without a name, since an object's key has to be known before its first byte is sent.
+        try:
+            with tempfile.TemporaryFile() as file:
+                stored = receive(chunks, file)
+                self._upload(stored, file)
+        except OSError as error:
+            folder = tempfile.gettempdir()
+            raise Unavailable(f"no artifact can be kept in {folder} on its way to S3: {error}") from error
+        return stored
 
     def fetch(self, sha256: str, target: Path) -> None:
         write_checked(self._chunks(sha256), sha256, target)
 
-    def url(self, sha256: str) -> str:
+    def size(self, sha256: str) -> int:
+        try:
+            with self._translated(f"artifact {sha256}"):
+                answer = self._client.head_object(Bucket=self._settings.bucket, Key=self._key(sha256))
+        except NotFound:  # as in `check`: it may be the bucket that is missing
+            self.check()
+            raise
+        return answer["ContentLength"]
+
+    def location(self, sha256: str) -> str:
         return f"s3://{self._settings.bucket}/{self._key(sha256)}"
 
     def check(self) -> None:
@@ -85,6 +86,27 @@ class S3Store(ArtifactStore):
                 self._client.head_bucket(Bucket=self._settings.bucket)
         except NotFound:  # the answer to HEAD has no body that would say what is missing
             raise self._no_bucket() from None
+
+    def _upload(self, stored: Stored, file: IO[bytes]) -> None:
+        """In one request, of which S3 takes up to 5 GiB: unlike parts, a broken one leaves nothing there."""
+        for _ in range(ATTEMPTS):
+            file.seek(0)
+            try:
+                with self._translated(f"artifact {stored.sha256}"):
+                    self._client.put_object(
+                        Bucket=self._settings.bucket,
+                        Key=self._key(stored.sha256),
+                        Body=file,
+                        ContentLength=stored.size,
+                        ChecksumSHA256=base64.b64encode(bytes.fromhex(stored.sha256)).decode(),
+                        IfNoneMatch="*",
+                    )
+            except _Exists:
+                pass
+            except Conflict:  # another put of the same content is under way, and may yet fail
+                continue
+            return
+        raise Unavailable(f"artifact {stored.sha256} is being written by others all the time")
 
     def _key(self, sha256: str) -> str:
         return self._settings.prefix + checked_name(sha256)

@@ -3,11 +3,15 @@
 import hashlib
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from cronkeeper.common.errors import CronkeeperError, Invalid
 
 CHUNK = 1024 * 1024
+MAX_FILENAME = 200
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -15,12 +19,35 @@ class Corrupt(CronkeeperError):
     """What was fetched does not have the SHA-256 that it was asked for by."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What has been put: its name, and its size in bytes."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What a URL names: an artifact, and what its file is called, where the URL says so."""
+
+    sha256: str
+    filename: str | None
+
+
 class ArtifactStore(ABC):
     """One store of artifacts. Every call may raise `Unavailable`."""
 
-    @abstractmethod
     def put(self, content: bytes) -> str:
         """Store the bytes durably and return their SHA-256 in hex."""
+        return self.put_stream((content,)).sha256
+
+    @abstractmethod
+    def put_stream(self, chunks: Iterable[bytes]) -> Stored:
+        """Store the chunks as one artifact, durably; at most one of them is in memory at a time.
+
+        What `chunks` raises comes through (an OSError as `Unavailable`), and then nothing is stored.
+        """
 
     @abstractmethod
     def fetch(self, sha256: str, target: Path) -> None:
@@ -32,8 +59,35 @@ class ArtifactStore(ABC):
         """
 
     @abstractmethod
-    def url(self, sha256: str) -> str:
-        """Where the artifact lies, for people: s3://… or file://…"""
+    def size(self, sha256: str) -> int:
+        """How many bytes the artifact has. Raises: NotFound."""
+
+    @abstractmethod
+    def location(self, sha256: str) -> str:
+        """Where the artifact lies: s3://… or file://…"""
+
+    def url(self, sha256: str, filename: str | None = None) -> str:
+        """Where the artifact lies, with the file's name as the fragment, which whoever fetches it leaves out."""
+        location = self.location(sha256)
+        return location if filename is None else f"{location}#{quote(filename, safe='')}"
+
+    def resolve(self, url: str) -> Address:
+        """What a URL made by `url` names, whether or not the artifact is there.
+
+        Raises:
+            Invalid: it is not the URL of an artifact in this store, or the file's name is none.
+        """
+        location, has_name, name = url.partition("#")
+        sha256 = location.rpartition("/")[2]
+        if not _SHA256.fullmatch(sha256) or location != self.location(sha256):
+            example = self.url("0" * 64, "backup.sh")
+            raise Invalid(f"it names no artifact of this store; accepted: a URL such as {example}")
+        filename = unquote(name) if has_name else None
+        if filename is not None and not _is_plain(filename):
+            raise Invalid(
+                f"after the # a file's name is expected: up to {MAX_FILENAME} printable characters, no folder"
+            )
+        return Address(sha256, filename)
 
     @abstractmethod
     def check(self) -> None:
@@ -50,3 +104,8 @@ def checked_name(sha256: str) -> str:
     if not _SHA256.fullmatch(sha256):
         raise Invalid(f"{sha256!r} is not a SHA-256: 64 lower-case hex digits are expected")
     return sha256
+
+
+def _is_plain(filename: str) -> bool:
+    plain = filename.isprintable() and "/" not in filename and filename.strip(" ") not in ("", ".", "..")
+    return plain and len(filename) <= MAX_FILENAME

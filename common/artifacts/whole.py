@@ -1,29 +1,57 @@
 """Files that are there whole, or not at all."""
 
+import fcntl
 import hashlib
+import logging
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
-from .store import CHUNK, Corrupt
+from .store import CHUNK, Corrupt, Stored
+
+log = logging.getLogger(__name__)
+_SUFFIX = ".part"
 
 
 @contextmanager
-def unfinished_file(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
+def unfinished_file(folder: Path) -> Iterator[tuple[IO[bytes], Path]]:
     """A new file in the folder, for writing; it is removed after the block unless it was renamed."""
-    handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=folder)
+    handle, name = tempfile.mkstemp(prefix=".", suffix=_SUFFIX, dir=folder)
     path = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # for as long as its writer lives: see `sweep`
             yield file, path
     finally:
         path.unlink(missing_ok=True)
 
 
-def flush(file: BinaryIO) -> None:
+def sweep(folder: Path) -> None:
+    """Remove the unfinished files whose writers were killed."""
+    try:
+        for path in folder.glob(f".*{_SUFFIX}"):
+            with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+    except OSError as error:
+        log.warning("unfinished files stay in %s: %s", folder, error)
+
+
+def receive(chunks: Iterable[bytes], file: IO[bytes]) -> Stored:
+    """Write the chunks to the file, and say what they are together."""
+    digest = hashlib.sha256()
+    size = 0
+    for chunk in chunks:
+        digest.update(chunk)
+        file.write(chunk)
+        size += len(chunk)
+    return Stored(digest.hexdigest(), size)
+
+
+def flush(file: IO[bytes]) -> None:
     """Bring what was written to the disk."""
     file.flush()
     os.fsync(file.fileno())
@@ -45,15 +73,10 @@ def write_checked(chunks: Iterable[bytes], sha256: str, target: Path) -> None:
         Corrupt: they have another one.
         OSError: `target` cannot be written.
     """
-    digest = hashlib.sha256()
     with unfinished_file(target.parent) as (file, path):
-        for chunk in chunks:
-            digest.update(chunk)
-            file.write(chunk)
-        if digest.hexdigest() != sha256:
-            raise Corrupt(
-                f"artifact {sha256} is stored as something else, with the SHA-256 {digest.hexdigest()}"
-            )
+        found = receive(chunks, file).sha256
+        if found != sha256:
+            raise Corrupt(f"artifact {sha256} is stored as something else, with the SHA-256 {found}")
         flush(file)
         path.replace(target)
     sync_folder(target.parent)

@@ -9,9 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
-from cronkeeper.common.errors import NotFound
-from cronkeeper.common.model import Artifact, Job, JobStatus, NewJob, RunState
+from cronkeeper.common.errors import Conflict, NotFound
+from cronkeeper.common.model import Artifact, Definition, Job, JobStatus, NewJob, RunState, replace
 
+from .job_query import JobQuery, narrowed
 from .schema import REASON_LENGTH, job
 
 CHUNK = 500
@@ -21,6 +22,7 @@ _ARTIFACT = (job.c.artifact_sha256, job.c.artifact_filename, job.c.artifact_size
 _JOB = sa.select(*(job.c[field.name] for field in fields(Job) if field.name != "artifact"), *_ARTIFACT)
 # With the ids as one parameter SQLAlchemy finds the compiled statement again without a look at each of them.
 _BY_IDS = _JOB.where(job.c.id.in_(sa.bindparam("ids", expanding=True)))
+_FIRST = JobQuery()
 _DECIDING = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.LOST})
 
 
@@ -57,9 +59,10 @@ def insert(conn: Connection, new: NewJob, actor: str, now: datetime) -> Job:
     return Job(id=key[0], artifact=artifact, assigned_node=None, placement=None, ended_at=None, **values)
 
 
-def get(conn: Connection, job_id: int) -> Job:
-    """Raises: NotFound."""
-    found = _jobs(conn, _JOB.where(job.c.id == job_id))
+def get(conn: Connection, job_id: int, *, lock: bool = False) -> Job:
+    """With `lock` nobody else changes it before this transaction ends. Raises: NotFound."""
+    chosen = _JOB.where(job.c.id == job_id)
+    found = _jobs(conn, chosen.with_for_update() if lock else chosen)
     if not found:
         raise NotFound(f"there is no job {job_id}")
     return found[0]
@@ -71,9 +74,15 @@ def assignments(conn: Connection) -> dict[int, tuple[str | None, str | None]]:
     return {row.id: (row.assigned_node, row.gen) for row in conn.execute(chosen)}
 
 
-def listing(conn: Connection, *, after: int = 0, limit: int = 500) -> list[Job]:
-    """Up to `limit` jobs with ids above `after`, by id, the ended ones too."""
-    return _jobs(conn, _JOB.where(job.c.id > after).order_by(job.c.id).limit(limit))
+def bound(conn: Connection) -> dict[int, str]:
+    """The node of every job that has not ended and may be on that one only, by its id."""
+    chosen = sa.select(job.c.id, job.c.node).where(job.c.ended_at.is_(None), job.c.node.is_not(None))
+    return {row.id: row.node for row in conn.execute(chosen)}
+
+
+def listing(conn: Connection, query: JobQuery = _FIRST) -> list[Job]:
+    """One page of the jobs that are asked for, the ended ones too."""
+    return _jobs(conn, narrowed(_JOB, query))
 
 
 def by_ids(conn: Connection, ids: Iterable[int]) -> list[Job]:
@@ -84,6 +93,23 @@ def by_ids(conn: Connection, ids: Iterable[int]) -> list[Job]:
 def unpublished(conn: Connection, limit: int = 1000) -> list[Job]:
     """Up to `limit` jobs with a rev that the nodes do not know yet, by id, the ended ones too."""
     return _jobs(conn, _JOB.where(job.c.unpublished == sa.true()).order_by(job.c.id).limit(limit))
+
+
+def edit(conn: Connection, before: Job, new: Definition, effective_from: datetime, now: datetime) -> Job:
+    """Let a job be what `new` says, as its next rev; nothing is due of that before `effective_from`.
+
+    Raises:
+        Conflict: it is no longer as it was `before`.
+    """
+    changes: dict[str, Any] = {field.name: getattr(new, field.name) for field in fields(Definition)}
+    changes |= {"effective_from": effective_from, "rev": before.rev + 1, "updated_at": now}
+    after = replace(before, **changes)
+    artifact = changes.pop("artifact")
+    columns = changes | _artifact_columns(artifact) | {"unpublished": True}
+    which = sa.and_(job.c.id == before.id, job.c.rev == before.rev)
+    if conn.execute(sa.update(job).where(which).values(columns)).rowcount != 1:
+        raise Conflict(f"job {before.id} was changed at this moment by somebody else")
+    return after
 
 
 def remove(conn: Connection, job_id: int, now: datetime) -> Job:

@@ -12,7 +12,7 @@ from cronkeeper.common.errors import Conflict, NotFound
 from cronkeeper.common.model import TRANSITIONS, Output, Report, Run, RunState, replace
 
 from .jobs import chunks
-from .schema import REASON_LENGTH, Stream, run, run_output
+from .schema import REASON_LENGTH, Stream, job, run, run_output
 
 __all__ = ["Stream"]
 
@@ -38,6 +38,15 @@ _ADVANCE = (
     .values({name: sa.bindparam("new_" + name) for name in _REPORTED})
 )
 _BY_IDS = sa.select(run).where(run.c.id.in_(sa.bindparam("ids", expanding=True)))
+# One step into an index for each job, however long its history is.
+_NEWEST_OF_ONE = (
+    sa.select(run.c.id)
+    .where(run.c.job_id == job.c.id)
+    .order_by(run.c.created_at.desc(), run.c.id.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_NEWEST = sa.select(_NEWEST_OF_ONE).where(job.c.id.in_(sa.bindparam("ids", expanding=True)))
 _UNENDED = (RunState.QUEUED, RunState.CLAIMED, RunState.RUNNING)
 
 
@@ -62,15 +71,29 @@ def by_ids(conn: Connection, run_ids: Iterable[str]) -> dict[str, Run]:
 
 
 def listing(
-    conn: Connection, job_id: int, *, limit: int = 100, before: tuple[datetime, str] | None = None
+    conn: Connection,
+    job_id: int,
+    *,
+    limit: int = 100,
+    state: RunState | None = None,
+    before: tuple[datetime, str] | None = None,
 ) -> list[Run]:
     """Up to `limit` runs of a job, newest first; `before` is `created_at` and `id` of the last one shown."""
     chosen = sa.select(run).where(run.c.job_id == job_id)
+    if state is not None:
+        chosen = chosen.where(run.c.state == state)
     if before is not None:
         moment, run_id = before
         older = sa.or_(run.c.created_at < moment, run.c.id < run_id)
         chosen = chosen.where(run.c.created_at <= moment, older)
     return _runs(conn, chosen.order_by(run.c.created_at.desc(), run.c.id.desc()).limit(limit))
+
+
+def newest(conn: Connection, job_ids: Iterable[int]) -> dict[int, Run]:
+    """The newest run of each of the jobs that has one, by the job's id."""
+    ids = [run_id for chunk in chunks(job_ids) for run_id in conn.scalars(_NEWEST, {"ids": chunk})]
+    found = by_ids(conn, (run_id for run_id in ids if run_id is not None))
+    return {one.job_id: one for one in found.values()}
 
 
 def output(conn: Connection, run_id: str, stream: Stream) -> Output | None:

@@ -6,13 +6,15 @@ would make strangers wait for each other, and rows are never deleted while other
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeEngine
 
-from cronkeeper.common.model import Concurrency, JobStatus, JobType, RunState, StartedBy
+from cronkeeper.common.model import CatchUp, Concurrency, JobStatus, JobType, RunState, StartedBy
 
 REASON_LENGTH = 1000
 """Characters of a reason or a placement that are kept."""
@@ -44,6 +46,27 @@ class Instant(sa.TypeDecorator[datetime]):
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Json(sa.TypeDecorator[Any]):
+    """A value of `kind`, tuple or dict, as JSON; NULL is the empty one."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
+        """As `LongText`."""
+        return dialect.type_descriptor(mysql.MEDIUMTEXT() if dialect.name == "mysql" else sa.Text())
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return msgspec.json.encode(value).decode() if value else None
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return self.kind() if value is None else msgspec.json.decode(value, type=self.kind)
 
 
 def _choice(kind: type[StrEnum]) -> sa.Enum:
@@ -90,6 +113,16 @@ job = _table(
     sa.Column("timezone", sa.String(64), nullable=False),
     sa.Column("run_as", sa.String(64)),
     sa.Column("concurrency", _choice(Concurrency), nullable=False),
+    sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.Column("shell", sa.String(1000)),
+    sa.Column("args", Json(tuple[str, ...])),
+    sa.Column("node", sa.String(200)),
+    sa.Column("env", Json(dict[str, str])),
+    sa.Column("stdin", LongText),
+    sa.Column("timeout", sa.Double),
+    sa.Column("grace", sa.Double, nullable=False),
+    sa.Column("catch_up", _choice(CatchUp), nullable=False),
+    sa.Column("max_lateness", sa.Double, nullable=False),
     sa.Column("effective_from", Instant, nullable=False),
     sa.Column("rev", sa.Integer, nullable=False),
     sa.Column("published_rev", sa.Integer, nullable=False),
@@ -107,6 +140,19 @@ job = _table(
     sa.Column("ended_at", Instant),
     sa.Index(None, "unpublished", "id"),
     sa.Index(None, "ended_at", "id"),
+    sa.Index(None, "name", "id"),
+    sa.Index(None, "updated_at", "id"),
+)
+
+# What a request with an Idempotency-Key made; the fingerprint is the SHA-256 of its body in hex.
+idempotency = _table(
+    "idempotency",
+    sa.Column("actor", sa.String(200), primary_key=True),
+    sa.Column("key", sa.String(200), primary_key=True),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("job_id", Number, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Index(None, "created_at"),
 )
 
 run = _table(

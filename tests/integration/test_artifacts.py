@@ -1,5 +1,8 @@
 """The contract of the stores of artifacts, kept by both of them."""
 
+import signal
+import subprocess
+import sys
 import tracemalloc
 import uuid
 from abc import ABC, abstractmethod
@@ -16,7 +19,7 @@ from testbed.services import SeaweedFS, free_port
 
 from cronkeeper.common.artifacts.directory import DirectoryStore
 from cronkeeper.common.artifacts.s3 import S3Settings, S3Store
-from cronkeeper.common.artifacts.store import ArtifactStore, Corrupt, sha256_of
+from cronkeeper.common.artifacts.store import Address, ArtifactStore, Corrupt, Stored, sha256_of
 from cronkeeper.common.errors import Invalid, NotFound, Unavailable
 
 CONTENT = b"#!/bin/sh\necho \xff\x00 hello\n" * 1000
@@ -168,9 +171,88 @@ def test_64_mib_are_fetched_in_a_fraction_of_that_memory(backend: Backend, tmp_p
     assert peak < 8 * 1024 * 1024
 
 
+def test_what_comes_in_pieces_is_stored_as_one(backend: Backend, tmp_path: Path) -> None:
+    pieces = (CONTENT[:1], b"", CONTENT[1:5000], CONTENT[5000:])
+    assert backend.store.put_stream(iter(pieces)) == Stored(NAME, len(CONTENT))
+    assert backend.store.put(CONTENT) == NAME
+    assert backend.objects() == 1
+    backend.store.fetch(NAME, tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == CONTENT
+
+
+def test_64_mib_are_stored_in_a_fraction_of_that_memory(backend: Backend) -> None:
+    backend.store.put(b"whatever is loaded at the first use")
+    tracemalloc.start()
+    stored = backend.store.put_stream(bytes(1024 * 1024) for _ in range(64))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert stored.size == backend.store.size(stored.sha256) == 64 * 1024 * 1024
+    assert peak < 8 * 1024 * 1024
+
+
+def test_a_source_that_breaks_off_leaves_nothing(backend: Backend) -> None:
+    def source() -> Iterator[bytes]:
+        yield CONTENT
+        raise ConnectionAbortedError
+
+    with pytest.raises(Unavailable):
+        backend.store.put_stream(source())
+    assert backend.objects() == 0
+
+
+def test_a_writer_that_is_killed_leaves_what_the_next_start_removes_and_a_living_one_goes_on(
+    tmp_path: Path,
+) -> None:
+    behind = Directory(tmp_path / "store")
+    killed = (
+        "import os, pathlib, signal, sys\n"
+        "from cronkeeper.common.artifacts.directory import DirectoryStore\n"
+        "chunks = (b'x' if number < 9 else os.kill(os.getpid(), signal.SIGKILL) for number in range(10))\n"
+        "DirectoryStore(pathlib.Path(sys.argv[1])).put_stream(chunks)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", killed, str(behind.root)], check=False, cwd="/")
+    assert done.returncode == -signal.SIGKILL
+    assert behind.objects() == 1
+
+    def source() -> Iterator[bytes]:
+        yield CONTENT[:100]
+        DirectoryStore(behind.root)
+        assert behind.objects() == 1
+        yield CONTENT[100:]
+
+    assert behind.store.put_stream(source()).sha256 == NAME
+    assert [path.name for path in behind.root.rglob("*") if path.is_file()] == [NAME]
+
+
+def test_the_size_is_that_of_what_was_put(backend: Backend) -> None:
+    with pytest.raises(NotFound, match=NAME):
+        backend.store.size(NAME)
+    backend.store.put(CONTENT)
+    assert backend.store.size(NAME) == len(CONTENT)
+    assert backend.store.size(backend.store.put(b"")) == 0
+
+
+@pytest.mark.parametrize("filename", [None, "backup.sh", "Nächtlich #1 %20?.sh", "..."])
+def test_a_url_gives_back_what_it_was_made_of(backend: Backend, filename: str | None) -> None:
+    assert backend.store.resolve(backend.store.url(NAME, filename)) == Address(NAME, filename)
+
+
+def test_a_url_of_anything_else_is_refused_with_one_that_is_accepted(backend: Backend) -> None:
+    good = backend.store.url(NAME)
+    folder = good.removesuffix(NAME)
+    strangers = ["", NAME, "/etc/passwd", "file:///etc/passwd", "s3://other/" + NAME, "https://example.org/x"]
+    disguised = [good + "/", good + "?", folder, folder + "../" + NAME, folder + NAME.upper(), " " + good]
+    for url in (*strangers, *disguised):
+        with pytest.raises(Invalid, match=f"accepted: a URL such as {folder[:12]}.*#backup.sh"):
+            backend.store.resolve(url)
+    for name in ("", ".", "..", "%2Fetc%2Fpasswd", "a/b", "a%0Ab", "%FF%00", "x" * 201):
+        with pytest.raises(Invalid, match="a file's name is expected"):
+            backend.store.resolve(f"{good}#{name}")
+
+
 def test_the_address_of_an_artifact_is_one_that_people_know(settings: S3Settings, tmp_path: Path) -> None:
-    file = DirectoryStore(tmp_path).url(NAME)
-    assert file == f"file://{tmp_path}/{NAME[:2]}/{NAME}"
+    file = DirectoryStore(tmp_path).url(NAME, "backup.sh")
+    assert file == f"file://{tmp_path}/{NAME[:2]}/{NAME}#backup.sh"
     assert S3Store(settings).url(NAME) == f"s3://{settings.bucket}/{settings.prefix}{NAME}"
 
 
@@ -241,7 +323,8 @@ def test_wrong_credentials_name_the_setting_to_look_at(settings: S3Settings, tmp
 
 def test_a_bucket_that_does_not_exist_is_named(settings: S3Settings, tmp_path: Path) -> None:
     store = S3Store(replace(settings, bucket="no-such-bucket"))
-    for call in (lambda: store.put(CONTENT), lambda: store.fetch(NAME, tmp_path / "target"), store.check):
+    fetch, size = (lambda: store.fetch(NAME, tmp_path / "target"), lambda: store.size(NAME))
+    for call in (lambda: store.put(CONTENT), fetch, size, store.check):
         with pytest.raises(Unavailable, match="no bucket no-such-bucket"):
             call()
 

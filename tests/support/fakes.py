@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import signal
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -136,6 +137,7 @@ class Process:
     id: ProcessId
     folder: RunFolder
     ends_at: float
+    exit_code: int
 
 
 @dataclass
@@ -148,9 +150,12 @@ class Machine:
     boot_id: str = "boot-1"
     run_seconds: float = 5.0
     exit_code: int = 0
+    stubborn: bool = False
+    """Whether its commands go on after SIGTERM."""
     filed: set[int] = field(default_factory=set)
     running: dict[str, Process] = field(default_factory=dict)
     starts: list[str] = field(default_factory=list)
+    signals: list[tuple[str, int]] = field(default_factory=list)
 
     @property
     def runs(self) -> Path:
@@ -169,7 +174,8 @@ class Machine:
         except (FileExistsError, FileNotFoundError):
             return
         self.starts.append(folder.plan.run_id)
-        self.running[folder.plan.run_id] = Process(process, folder, self.time.seconds + self.run_seconds)
+        ends_at = self.time.seconds + self.run_seconds
+        self.running[folder.plan.run_id] = Process(process, folder, ends_at, self.exit_code)
 
     def let_end(self) -> bool:
         """End the commands whose time has come; True where there were any."""
@@ -183,7 +189,14 @@ class Machine:
         process = self.running.pop(run_id)
         path = process.folder.path / "exit"
         if path.exists():
-            path.write_text(f"{self.exit_code} {self.time.seconds}\n")
+            path.write_text(f"{process.exit_code} {self.time.seconds:.2f}\n")
+
+    def signal(self, run_id: str, number: int) -> None:
+        """Signal a command, which is about to end then unless it is stubborn."""
+        self.signals.append((run_id, number))
+        if number == signal.SIGKILL or not self.stubborn:
+            process = self.running[run_id]
+            process.ends_at, process.exit_code = self.time.seconds, 128 + number
 
     def reboot(self) -> None:
         """Every process is gone, and none has left an exit code."""
@@ -216,6 +229,11 @@ class FakeProcesses(Processes):
         gone = sorted(self._watched - self._machine.running.keys())
         self._watched -= set(gone)
         return gone
+
+    def send(self, folder: RunFolder, leader: ProcessId, number: int, *, spare_leader: bool = False) -> None:
+        found = self._machine.running.get(folder.plan.run_id)
+        if found is not None and found.id == leader:
+            self._machine.signal(folder.plan.run_id, number)
 
     def count(self) -> int:
         return len(self._watched)

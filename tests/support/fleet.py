@@ -13,9 +13,10 @@ from cronkeeper.common.artifacts.directory import DirectoryStore
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.embedded import EmbeddedServer, EmbeddedTree
 from cronkeeper.common.coordination.lease import Lease
-from cronkeeper.common.model import Claim, ClaimName, Job, LiveNode, Report, Run, decode
+from cronkeeper.common.model import Claim, ClaimName, Job, LiveNode, Report, Run, decode, replace
 from cronkeeper.common.schedule import Lateness
 from cronkeeper.common.store import runs as run_rows
+from cronkeeper.common.store.job_query import JobQuery
 from cronkeeper.common.store.schema import job as job_rows
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager import jobs, reports, runs
@@ -175,7 +176,7 @@ class Fleet:
             lease_file=machine.home / "lease",
             presence=Presence(tree, live),
             spool=FakeSpool(machine),  # type: ignore[arg-type]
-            journal=Journal(machine.runs, processes, self.files, account, machine.boot_id),
+            journal=Journal(machine.runs, processes, self.files, account, machine.boot_id, self.time),
             waker=bell,  # type: ignore[arg-type]
             **others,
         )
@@ -235,6 +236,13 @@ class Fleet:
         """DELETE /jobs/<id>."""
         return jobs.remove(self.desk, job.id, "ann", self.time.now)
 
+    def change(self, job: Job, **changes: Any) -> Job:
+        """Change a job as a person does."""
+        wanted = jobs.Edit(
+            action="edit", change=lambda now: replace(now, **changes), actor="ann", now=self.time.now
+        )
+        return jobs.edit(self.desk, job.id, wanted)
+
     def edit(self, job: Job) -> None:
         """Give a job a new rev, with nothing else changed."""
         new = sa.update(job_rows).values(rev=job_rows.c.rev + 1, unpublished=True)
@@ -247,7 +255,7 @@ class Fleet:
 
     def runs(self) -> dict[str, Run]:
         """All runs that SQL knows, by their ids."""
-        found = [run for job in jobs.listing(self.desk, after=0, limit=1000) for run in self._of(job)]
+        found = [run for job in jobs.listing(self.desk, JobQuery(limit=1000)) for run in self._of(job)]
         return {run.id: run for run in found}
 
     def _of(self, job: Job) -> Sequence[Run]:

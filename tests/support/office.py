@@ -20,6 +20,7 @@ from cronkeeper.common.coordination.embedded import EmbeddedServer, EmbeddedTree
 from cronkeeper.common.coordination.tree import Create
 from cronkeeper.common.model import Job, LiveNode, Report, RunState, StartedBy, encode
 from cronkeeper.common.signing import NODE_HEADER, SIGNATURE_HEADER, NodeKey
+from cronkeeper.common.store.job_query import JobQuery
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager import jobs
 from cronkeeper.manager.desk import Desk
@@ -101,7 +102,7 @@ class Office:
 
     def jobs(self) -> list[Job]:
         """All that are stored."""
-        return list(jobs.listing(self.desk, after=0, limit=1000))
+        return list(jobs.listing(self.desk, JobQuery(limit=1000)))
 
     def report(self, node: str, key: NodeKey, reports: list[Report], **options: Any) -> TestResponse:
         """POST /reports, signed."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 
 from cronkeeper.common.coordination import paths
+from cronkeeper.common.store.job_query import JobQuery
 from cronkeeper.common.store.schema import leader, metadata
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager import jobs
@@ -59,7 +60,7 @@ def _of_tree(fleet: Fleet) -> Iterator[str]:
 
 def _of_jobs(fleet: Fleet) -> Iterator[str]:
     claims = [(node, name) for node, name in fleet.claims()]
-    for job in jobs.listing(fleet.desk, after=0, limit=1000):
+    for job in jobs.listing(fleet.desk, JobQuery(limit=1000)):
         places = [node for node, name in claims if name.job_id == job.id]
         expected = [] if job.ended_at is not None or job.assigned_node is None else [job.assigned_node]
         if places != expected:

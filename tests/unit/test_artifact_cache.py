@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from support.wait import wait_until
 from cronkeeper.common.artifacts import cache as module
 from cronkeeper.common.artifacts.cache import Cache
 from cronkeeper.common.artifacts.directory import DirectoryStore
-from cronkeeper.common.artifacts.store import ArtifactStore, Corrupt, sha256_of
+from cronkeeper.common.artifacts.store import ArtifactStore, Corrupt, Stored, sha256_of
 from cronkeeper.common.errors import CronkeeperError, Invalid, NotFound, Unavailable
 
 SCRIPT = b"#!/bin/sh\necho hello\n"
@@ -29,8 +29,8 @@ class Flaky(ArtifactStore):
         self.open = threading.Event()
         self.open.set()
 
-    def put(self, content: bytes) -> str:
-        return self.store.put(content)
+    def put_stream(self, chunks: Iterable[bytes]) -> Stored:
+        return self.store.put_stream(chunks)
 
     def fetch(self, sha256: str, target: Path) -> None:
         self.fetches += 1
@@ -39,8 +39,11 @@ class Flaky(ArtifactStore):
             raise Unavailable("the store is away")
         self.store.fetch(sha256, target)
 
-    def url(self, sha256: str) -> str:
-        return self.store.url(sha256)
+    def size(self, sha256: str) -> int:
+        return self.store.size(sha256)
+
+    def location(self, sha256: str) -> str:
+        return self.store.location(sha256)
 
     def check(self) -> None:
         self.store.check()
@@ -137,8 +140,26 @@ def test_a_file_of_an_earlier_process_is_used_without_the_store(store: Flaky, ma
     first = make(store)
     first.request(NAME)
     wait_until(lambda: first.path(NAME))
-    assert make(store).path(NAME) is not None
+    second = make(store)
+    assert second.path(NAME) is None, "it is yet to be checked, which the caller need not wait for"
+    second.request(NAME)
+    wait_until(lambda: second.path(NAME))
     assert store.fetches == 1
+
+
+def test_a_file_of_an_earlier_process_is_at_hand_while_a_store_that_is_away_holds_up_others(
+    store: Flaky, make: MakeCache
+) -> None:
+    store.put(SCRIPT)
+    first = make(store)
+    first.request(NAME)
+    wait_until(lambda: first.path(NAME))
+    store.failures = 10**6
+    second = make(store)
+    for number in range(5):
+        second.request(sha256_of(b"%d" % number))
+    second.request(NAME)
+    wait_until(lambda: second.path(NAME))
 
 
 def test_a_file_that_was_spoilt_since_is_not_used_and_is_fetched_again(

@@ -9,6 +9,7 @@ from support.samples import ended, spec, unfinished
 
 from cronkeeper.common.model import (
     Claim,
+    Concurrency,
     Outcome,
     RunState,
     Skip,
@@ -79,6 +80,30 @@ def test_of_two_ticks_on_time_the_second_finds_the_first_running() -> None:
     assert [run.tick for run in decision.start] == [minute(1)]
     assert [skip.last for skip in decision.claim.skips] == [minute(2)]
     assert decision.claim.watermark == minute(2)
+
+
+def test_where_the_job_allows_it_ticks_run_beside_what_is_unfinished() -> None:
+    both = Lateness(on_time=timedelta(minutes=5))
+    job = spec(effective_from=BORN, concurrency=Concurrency.ALLOW)
+    busy = Claim(watermark=minute(1), unfinished=(unfinished(run_id(1)),))
+    decision = claims.claim_ticks(job, busy, minute(3), StartedBy.CLOCK, ME, both)
+    assert [run.tick for run in decision.start] == [minute(2), minute(3)]
+    assert decision.claim == replace(
+        busy, watermark=minute(3), unfinished=(*busy.unfinished, *decision.start)
+    )
+
+
+def test_a_job_that_hangs_at_every_tick_stops_being_started_at_a_limit() -> None:
+    job, claim = spec(effective_from=BORN, concurrency=Concurrency.ALLOW), Claim()
+    for number in range(1, claims.MAX_BESIDE + 4):
+        claim = claims.claim_ticks(job, claim, minute(number), StartedBy.CLOCK, ME, LATENESS).claim
+    assert len(claim.unfinished) == claims.MAX_BESIDE
+    assert [skip.reason for skip in claim.skips] == [SkipReason.STILL_RUNNING] * 3
+    over = claims.note_outcomes(claim, {run_id(1): _outcome()})
+    after = minute(claims.MAX_BESIDE + 4)
+    assert [
+        run.tick for run in claims.claim_ticks(job, over, after, StartedBy.CLOCK, ME, LATENESS).start
+    ] == [after]
 
 
 def test_after_a_gap_the_latest_tick_runs_and_the_others_are_told_of() -> None:

@@ -1,9 +1,12 @@
 """Configuration: every wrong value is refused by its key, where it came from, and what would be right."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from cronkeeper.cli.main import main
 from cronkeeper.common import config
 from cronkeeper.common.config import Config, load
 from cronkeeper.common.errors import Invalid
@@ -139,3 +142,51 @@ def test_what_a_daemon_cannot_do_without_is_asked_for_by_key_and_variable() -> N
     assert config.require("x", "sql", "url") == "x"
     with pytest.raises(Invalid, match=r"sql\.url is not set: .* CRONKEEPER_SQL_URL"):
         config.require("", "sql", "url")
+
+
+SAMPLE = Path(__file__).parents[2] / "deploy" / "cronkeeper.toml"
+
+
+def test_the_sample_has_every_key_with_its_default() -> None:
+    assert load(SAMPLE, {}) == Config()
+    given = tomllib.loads(SAMPLE.read_text())
+    assert {(section, key) for section, table in given.items() for key in table} == set(config._keys())
+
+
+def test_every_section_and_nearly_every_key_of_the_sample_is_explained() -> None:
+    """Of keys that speak for themselves a run of them may share one comment."""
+    paragraphs = SAMPLE.read_text().split("\n\n")
+    assert all(part.lstrip().startswith(("#", "[")) and "#" in part for part in paragraphs)
+
+
+def test_what_a_file_comes_to_is_said_with_its_sources_and_without_secrets(file: Path) -> None:
+    file.write_text('[sql]\nurl = "mysql://u:hush@h/d"\n[fleet]\nrun_lease = 90\n')
+    lines = config.describe(file, {"CRONKEEPER_LOG_LEVEL": "debug"})
+    assert f"fleet.run_lease = 90.0  # {file}" in lines
+    assert "log.level = 'debug'  # CRONKEEPER_LOG_LEVEL" in lines
+    assert "fleet.on_time = 30.0  # default" in lines
+    assert f"sql.url = (not shown)  # {file}" in lines
+    assert "hush" not in "".join(lines)
+
+
+def test_an_unknown_form_of_the_log_is_refused() -> None:
+    assert "log.format (from CRONKEEPER_LOG_FORMAT) is 'xml'; accepted: text, json" in refused(
+        None, {"CRONKEEPER_LOG_FORMAT": "xml"}
+    )
+
+
+@pytest.mark.parametrize("daemon", ["api", "manager", "worker"])
+def test_each_daemon_says_what_its_configuration_comes_to(daemon: str, file: Path) -> None:
+    file.write_text("[fleet]\nrun_lease = 90\n")
+    done = CliRunner().invoke(main, [daemon, "--config", str(file), "--check-config"])
+    assert done.exit_code == 0
+    assert f"fleet.run_lease = 90.0  # {file}" in done.output
+    assert done.output.endswith("# the configuration is right\n")
+
+
+def test_a_wrong_configuration_is_said_before_anything_starts(file: Path) -> None:
+    file.write_text("[fleet]\nrun_leese = 90\n")
+    done = CliRunner().invoke(main, ["worker", "--check-config", "--config", str(file)])
+    assert done.exit_code == 1
+    assert "run_leese" in done.output
+    assert "run_lease" in done.output

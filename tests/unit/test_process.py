@@ -1,76 +1,19 @@
 """The wrapper, for real: who starts, who does not, and what is left of an end that nobody watched."""
 
 import os
-import pwd
 import resource
-import select
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.samples import plan, spec
+from support.host import ME, Host, fifo, out
 from support.wait import wait_until
 
 from cronkeeper.common.clock import uptime
 from cronkeeper.worker import lease_file
 from cronkeeper.worker.process import Account, CannotStart, Processes
-from cronkeeper.worker.run_folder import Exit, ProcessId, RunFolder
-
-ME = Account.named(pwd.getpwuid(os.geteuid()).pw_name)
-
-
-class Host:
-    """Folders, and processes that are killed at the end."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.lease = path / "lease"
-        lease_file.write(self.lease, float("inf"))
-        self.processes = Processes(self.lease)
-        self.folders: list[RunFolder] = []
-
-    def folder(self, command: str, **changes: object) -> RunFolder:
-        run_id = f"1.1.hand-{len(self.folders)}.1"
-        made = RunFolder.make(self.path, plan(run_id, spec=spec(command=command), **changes))
-        self.folders.append(made)
-        return made
-
-    def start(self, command: str, **changes: object) -> RunFolder:
-        folder = self.folder(command, **changes)
-        self.processes.start(folder, ME, None)
-        return folder
-
-    def await_end(self, *folders: RunFolder, processes: Processes | None = None) -> None:
-        """Wait until all of them, and no others, are said to have ended."""
-        watched = self.processes if processes is None else processes
-        expected, ended = sorted(folder.plan.run_id for folder in folders), []
-
-        def all_ended() -> bool:
-            select.select([watched], [], [], 0.1)
-            ended.extend(watched.ended())
-            return len(ended) >= len(expected)
-
-        wait_until(all_ended, 10, every=0)
-        assert sorted(ended) == expected
-
-    def run(self, command: str) -> RunFolder:
-        """Start it and wait for its end."""
-        folder = self.start(command)
-        self.await_end(folder)
-        return folder
-
-    def kill_all(self) -> None:
-        for folder in self.folders:
-            if folder.started is not None:
-                _kill_group(folder.started.process.pid)
-
-
-def _kill_group(pid: int) -> None:
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+from cronkeeper.worker.run_folder import Exit, ProcessId
 
 
 @pytest.fixture
@@ -78,10 +21,6 @@ def host(tmp_path: Path) -> Iterator[Host]:
     host = Host(tmp_path)
     yield host
     host.kill_all()
-
-
-def out(folder: RunFolder, stream: str = "stdout") -> str:
-    return folder.output(stream).data.decode()
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 255])
@@ -281,9 +220,3 @@ def test_the_lease_file_says_the_deadline_in_whole_seconds_of_the_uptime(host: H
     for left, text in [(float("inf"), "never\n"), (float("-inf"), "0\n"), (-1e9, "0\n")]:
         lease_file.write(host.lease, left)
         assert host.lease.read_text() == text
-
-
-def fifo(folder: Path) -> Path:
-    path = folder / "fifo"
-    os.mkfifo(path)
-    return path

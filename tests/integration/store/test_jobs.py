@@ -10,6 +10,7 @@ from support.samples import NOW, at_once, new_job
 from cronkeeper.common.errors import NotFound
 from cronkeeper.common.model import Artifact, Job, JobStatus, JobType, RunState
 from cronkeeper.common.store import jobs, schema
+from cronkeeper.common.store.job_query import JobQuery
 from cronkeeper.common.store.jobs import Publication
 from cronkeeper.common.store.store import Store
 
@@ -79,8 +80,10 @@ def test_ids_grow_and_are_never_used_again(store: Store) -> None:
 
 def test_the_listing_goes_by_id_in_pages(store: Store) -> None:
     all_jobs = [inserted(store) for _ in range(5)]
-    assert store.transaction(lambda conn: jobs.listing(conn, limit=3)) == all_jobs[:3]
-    rest = store.transaction(lambda conn: jobs.listing(conn, after=all_jobs[2].id, limit=3))
+    assert store.transaction(lambda conn: jobs.listing(conn, JobQuery(limit=3))) == all_jobs[:3]
+    rest = store.transaction(
+        lambda conn: jobs.listing(conn, JobQuery(beyond=(all_jobs[2].id, all_jobs[2].id), limit=3))
+    )
     assert rest == all_jobs[3:]
 
 

@@ -5,16 +5,20 @@ import sys
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 from support.samples import NOW, new_job
 
 from cronkeeper.common.errors import Conflict
+from cronkeeper.common.model import CatchUp, Concurrency, JobStatus, JobType
 from cronkeeper.common.store import jobs, leader
 from cronkeeper.common.store.migrations import NEWEST
+from cronkeeper.common.store.schema import job as job_rows
 from cronkeeper.common.store.schema import metadata
 from cronkeeper.common.store.store import Store
+from cronkeeper.common.store.upgrade import _config
 
 UPGRADE = "import sys; from cronkeeper.common.store.store import Store; Store(sys.argv[1]).upgrade()"
 
@@ -92,10 +96,40 @@ def test_an_upgrade_that_was_killed_half_way_is_finished_by_the_next(store: Stor
     assert store.transaction(leader.read) == 0
 
 
+def test_a_job_of_the_first_form_gets_what_holds_where_nothing_is_said(url: str) -> None:
+    store = Store(url)
+    with store._engine.connect() as conn, conn.begin():
+        command.upgrade(_config(conn), "0001")
+    old = sa.table("job", *(sa.column(name, column.type) for name, column in job_rows.c.items()))
+    values = {
+        "id": 7,
+        "type": JobType.COMMAND,
+        "name": "old",
+        "command": "true",
+        "schedule": "* * * * *",
+        "timezone": "UTC",
+        "concurrency": Concurrency.FORBID,
+        "effective_from": NOW,
+        "rev": 1,
+        "published_rev": 1,
+        "unpublished": False,
+        "status": JobStatus.SCHEDULED,
+        "created_by": "ann",
+        "created_at": NOW,
+        "updated_at": NOW,
+    }
+    store.transaction(lambda conn: conn.execute(sa.insert(old).values(values)))
+    store.upgrade()
+    job = store.transaction(lambda conn: jobs.get(conn, 7))
+    assert (job.enabled, job.args, job.env, job.grace, job.catch_up) == (True, (), {}, 10, CatchUp.LATEST)
+    assert store.transaction(differences) == []
+    store.close()
+
+
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(store: Store) -> None:
     newer = sa.text("UPDATE alembic_version SET version_num = '9001'")
     store.transaction(lambda conn: conn.execute(newer))
-    with pytest.raises(Conflict, match=r"at schema version 9001, .* knows none beyond 0001: install"):
+    with pytest.raises(Conflict, match=f"at schema version 9001, .* knows none beyond {NEWEST}: install"):
         store.upgrade()
     version = sa.text("SELECT version_num FROM alembic_version")
     assert store.transaction(lambda conn: conn.scalar(version)) == "9001"

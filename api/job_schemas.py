@@ -1,0 +1,260 @@
+"""What comes in and goes out about jobs. Each schema is made once, at the end of this file."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from cronkeeper.common.model import CatchUp, Concurrency, JobStatus, JobType, RunState
+from cronkeeper.common.schedule import ACCEPTED, ONCE
+from cronkeeper.common.store.job_query import JobSort
+
+from .fields import (
+    Arguments,
+    ArtifactUrl,
+    Environment,
+    File,
+    Flag,
+    Instant,
+    Seconds,
+    command_line,
+    file_name,
+    matching,
+    printable,
+    program,
+    short,
+    zone,
+)
+from .paging import MAX_ID
+from .schemas import NODE_NAME, Strict, about
+
+MAX_SCHEDULE = 1000
+DAY = 24 * 3600
+_USER = r"[a-z_][a-z0-9_-]{0,31}\$?"
+_TYPES_OF_FIELD = {
+    "command": (JobType.COMMAND,),
+    "executable": (JobType.SCRIPT, JobType.BINARY),
+    "filename": (JobType.SCRIPT, JobType.BINARY),
+    "shell": (JobType.COMMAND, JobType.SCRIPT),
+    "args": (JobType.SCRIPT, JobType.BINARY),
+}
+_REQUIRED_BY_TYPE = {
+    JobType.COMMAND: "command",
+    JobType.SCRIPT: "executable",
+    JobType.BINARY: "executable",
+}
+ONLY_ONCE = f"only with schedule {ONCE}"
+
+
+class NewJobSchema(Strict):
+    """A whole job. A field that is left out has its default."""
+
+    type = fields.Enum(JobType, by_value=fields.String, required=True)
+    command = fields.String(
+        validate=command_line,
+        metadata=about("One line for the shell; of type command only, and required there."),
+    )
+    executable = File(
+        metadata=about(
+            "The file, base64, up to 16 MiB, or the URL of an artifact that was put before; of types script and "
+            "binary only, and required there."
+        )
+    )
+    filename = fields.String(
+        validate=file_name, metadata=about("The file's name; by default the type's, such as script.")
+    )
+    args = Arguments(
+        fields.String(),
+        metadata=about("What the script or binary is given, up to 64 KiB; by default nothing."),
+    )
+    shell = fields.String(
+        allow_none=True,
+        validate=program,
+        metadata=about(
+            "The program that reads the command (by default /bin/sh) or the script (by default what its first "
+            "line says)."
+        ),
+    )
+    name = fields.String(
+        validate=printable, metadata=about("For people; by default what is run, without its folder.")
+    )
+    enabled = Flag(metadata=about("Where false it is due never, and runs by hand only; by default true."))
+    schedule = fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.Length(max=MAX_SCHEDULE),
+        metadata=about(f"When to run it: {ACCEPTED}; null: only by hand.", example="*/5 * * * *"),
+    )
+    at = Instant(allow_none=True, metadata=about(f"With {ONCE}: when, with an offset; by default at once."))
+    timezone = fields.String(
+        validate=zone,
+        metadata=about(
+            "The zone of the schedule; by default the fleet's, for ever.", example="Europe/Berlin"
+        ),
+    )
+    node = fields.String(
+        allow_none=True,
+        validate=matching(NODE_NAME, "the name of a node"),
+        metadata=about("The only node that may run it; by default any may."),
+    )
+    run_as = fields.String(
+        allow_none=True,
+        validate=matching(_USER, "the name of a POSIX user"),
+        metadata=about("The user to run as, for admins only.", pattern=f"^{_USER}$"),
+    )
+    env = Environment(
+        keys=fields.String(),
+        values=fields.String(),
+        metadata=about("More variables of its environment, up to 64 KiB; by default none."),
+    )
+    stdin = fields.String(
+        allow_none=True, validate=short, metadata=about("What it reads, up to 64 KiB; by default nothing.")
+    )
+    timeout = Seconds(
+        allow_none=True,
+        validate=validate.Range(0, 30 * DAY, min_inclusive=False),
+        metadata=about(
+            "Seconds after which a run is ended, up to 30 days; by default never.", exclusiveMinimum=0
+        ),
+    )
+    grace = Seconds(
+        validate=validate.Range(0, 30),
+        metadata=about("Seconds between SIGTERM and SIGKILL where a run is ended; by default 10."),
+    )
+    concurrency = fields.Enum(
+        Concurrency,
+        by_value=fields.String,
+        metadata=about("Whether runs may overlap; by default forbid: a tick is skipped while a run goes on."),
+    )
+    catch_up = fields.Enum(
+        CatchUp,
+        by_value=fields.String,
+        metadata=about("Which of the ticks that were missed run later; by default latest."),
+    )
+    max_lateness = Seconds(
+        validate=validate.Range(0, 31 * DAY),
+        metadata=about("Seconds after which a missed tick runs no more, up to 31 days; by default 3600."),
+    )
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def _fields_fit_each_other(self, data: Mapping[str, Any], original: Any, **_: Any) -> None:
+        if not isinstance(original, Mapping) or self.partial:
+            return
+        wrong = unfit(data["type"], original, whole=True) if "type" in data else {}
+        if original.get("at") is not None and not _is_once(original.get("schedule")):
+            wrong["at"] = [ONLY_ONCE]
+        if wrong:
+            raise ValidationError({name: list(complaints) for name, complaints in wrong.items()})
+
+
+def unfit(kind: JobType, given: Mapping[str, Any], *, whole: bool) -> dict[str, list[str]]:
+    """Complaints about fields that jobs of this type do not have or, of a `whole` job, must have."""
+    wrong = {
+        name: [f"only for type {' or '.join(kinds)}"]
+        for name, kinds in _TYPES_OF_FIELD.items()
+        if kind not in kinds and given.get(name) is not None
+    }
+    required = _REQUIRED_BY_TYPE[kind]
+    if whole and required not in given:
+        wrong[required] = [f"required for type {kind}"]
+    return wrong
+
+
+def _is_once(schedule: Any) -> bool:
+    return isinstance(schedule, str) and schedule.strip() == ONCE
+
+
+class JobPatchSchema(NewJobSchema):
+    """The fields to change. What is left out stays; type and node can't be changed."""
+
+
+class DuplicateSchema(Strict):
+    """In what the copy differs."""
+
+    name = fields.String(validate=printable, metadata=about("By default that of the job, with (copy)."))
+    node = fields.String(
+        allow_none=True,
+        validate=matching(NODE_NAME, "the name of a node"),
+        metadata=about("By default that of the job; null: any."),
+    )
+
+
+class LastRunSchema(Schema):
+    """The newest run of a job."""
+
+    id = fields.String()
+    state = fields.Enum(RunState, by_value=fields.String)
+    tick = Instant(allow_none=True)
+    started_at = Instant(allow_none=True)
+    ended_at = Instant(allow_none=True)
+    exit_code = fields.Integer(allow_none=True)
+    node = fields.String(allow_none=True)
+
+
+class JobSchema(Schema):
+    """A job."""
+
+    id = fields.String(metadata=about("Digits.", example="42"))
+    type = fields.Enum(JobType, by_value=fields.String)
+    name = fields.String()
+    enabled = fields.Boolean()
+    status = fields.Enum(JobStatus, by_value=fields.String)
+    command = fields.String(allow_none=True)
+    executable = ArtifactUrl(
+        attribute="artifact", allow_none=True, metadata=about("Where the file lies: file://… or s3://…")
+    )
+    filename = fields.String(attribute="artifact.filename", dump_default=None, allow_none=True)
+    args = fields.List(fields.String())
+    shell = fields.String(allow_none=True)
+    schedule = fields.String(allow_none=True)
+    description = fields.String(allow_none=True, metadata=about("The schedule in words, or its five fields."))
+    at = Instant(allow_none=True)
+    timezone = fields.String()
+    next_ticks = fields.List(Instant(), metadata=about("The next three instants at which it is due."))
+    node = fields.String(allow_none=True)
+    run_as = fields.String(allow_none=True)
+    env = fields.Dict(keys=fields.String(), values=fields.String())
+    stdin = fields.String(allow_none=True)
+    timeout = fields.Float(allow_none=True)
+    grace = fields.Float()
+    concurrency = fields.Enum(Concurrency, by_value=fields.String)
+    catch_up = fields.Enum(CatchUp, by_value=fields.String)
+    max_lateness = fields.Float()
+    rev = fields.Integer(metadata=about("Grows with every change."))
+    assigned_node = fields.String(allow_none=True)
+    placement = fields.String(allow_none=True, metadata=about("Why it is on that node, or on none."))
+    last_run = fields.Nested(LastRunSchema, allow_none=True)
+    created_by = fields.String()
+    created_at = Instant()
+    updated_at = Instant()
+    ended_at = Instant(allow_none=True)
+
+
+class JobsQuerySchema(Strict):
+    """Which jobs to list."""
+
+    limit = fields.Integer(load_default=500, validate=validate.Range(1, 1000))
+    sort = fields.String(
+        load_default=JobSort.ID.value,
+        validate=validate.OneOf([f"{sign}{sort}" for sort in JobSort for sign in ("", "-")]),
+        metadata=about("What to go by; with - before it, backwards."),
+    )
+    cursor = fields.String(metadata=about("From the header Link of the page before."))
+    after = fields.Integer(
+        validate=validate.Range(0, MAX_ID), metadata=about("Only jobs with larger ids; with sort id only.")
+    )
+    status = fields.Enum(JobStatus, by_value=fields.String)
+    type = fields.Enum(JobType, by_value=fields.String)
+    node = fields.String(metadata=about("Only the jobs that this node has now."))
+    name = fields.String(
+        metadata=about("Only jobs whose names have this in them, in large or small letters.")
+    )
+    enabled = fields.Boolean()
+
+
+NEW_JOB = NewJobSchema()
+JOB_PATCH = JobPatchSchema(partial=True)
+DUPLICATE = DuplicateSchema()
+JOB = JobSchema()
+JOBS = JobSchema(many=True)
+JOBS_QUERY = JobsQuerySchema()

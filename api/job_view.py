@@ -1,0 +1,99 @@
+"""A job as it is shown: with its schedule in words, what comes next, and what came last."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from cron_descriptor import FormatError, Options, get_description  # type: ignore[import-untyped]
+
+from cronkeeper.common.model import Job, Run
+from cronkeeper.common.schedule import NAMES, ONCE, next_tick
+from cronkeeper.manager import runs
+
+from .services import services
+
+NEXT_TICKS = 3
+# The locale is named, since the library would else take that of the machine.
+_IN_WORDS = Options(use_24hour_time_format=True, locale_code="en_US")
+_OF_JOB = tuple(field.name for field in fields(Job))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownJob(Job):
+    """A job, and what is worked out for whoever looks at it."""
+
+    description: str | None
+    next_ticks: tuple[datetime, ...]
+    last_run: Run | None
+
+
+def shown(job: Job) -> ShownJob:
+    """One job as it is shown. Raises: Unavailable."""
+    return all_shown([job])[0]
+
+
+def all_shown(jobs: Sequence[Job]) -> list[ShownJob]:
+    """The jobs as they are shown; their runs are looked up all at once. Raises: Unavailable."""
+    newest = runs.newest(services().desk, [job.id for job in jobs])
+    now = services().clock()
+    return [_shown(job, newest.get(job.id), now) for job in jobs]
+
+
+def _shown(job: Job, last_run: Run | None, now: datetime) -> ShownJob:
+    return ShownJob(
+        **{name: getattr(job, name) for name in _OF_JOB},
+        description=description(job),
+        next_ticks=next_ticks(job, now),
+        last_run=last_run,
+    )
+
+
+def description(job: Job) -> str | None:
+    """When the job is due, in words; None for a job that only runs by hand."""
+    if job.schedule is None:
+        return None
+    if job.schedule != ONCE:
+        return _described(job.schedule)
+    tick = job.at if job.at is not None else job.effective_from
+    return f"once, at {tick.astimezone(ZoneInfo(job.timezone)):%F %T} {job.timezone}"
+
+
+def next_ticks(job: Job, now: datetime) -> tuple[datetime, ...]:
+    """The next instants at which the job is due, in UTC: none for one that is disabled or has ended."""
+    ticks: list[datetime] = []
+    if not job.enabled or job.ended_at is not None:
+        return ()
+    while len(ticks) < NEXT_TICKS:
+        tick = next_tick(job, ticks[-1] if ticks else now)
+        if tick is None:
+            break
+        ticks.append(tick)
+    return tuple(ticks)
+
+
+@lru_cache(maxsize=10_000)
+def _described(schedule: str) -> str:
+    """In words where there are words for it; else its five fields."""
+    fields = NAMES.get(schedule, schedule)
+    minute, hour, day, month, weekday = fields.split()
+    if any("*" in each and "," in each for each in fields.split()):
+        return fields
+    try:
+        if "*" in (day, weekday):
+            return _words(fields)
+        by_day, by_weekday = (
+            _words(f"{minute} {hour} {day} {month} *"),
+            _words(f"{minute} {hour} * {month} {weekday}"),
+        )
+    except FormatError:
+        return fields
+    # Debian's rule, crontab(5): one of the two is enough, unless one of them begins with *.
+    joined = "but only" if day.startswith("*") or weekday.startswith("*") else "or"
+    return f"{by_day}; {joined} {by_weekday[0].lower()}{by_weekday[1:]}"
+
+
+def _words(fields: str) -> str:
+    words: str = get_description(fields, _IN_WORDS)
+    return words

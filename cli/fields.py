@@ -1,0 +1,156 @@
+"""The options that say what a job is, and the fields that the API is sent for them."""
+
+import base64
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from .cells import UNITS
+
+# Written out: the model's enums take longer to import than --help may take.
+TYPES = ("command", "script", "binary")
+CONCURRENCY = ("forbid", "allow")
+CATCH_UP = ("latest",)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_AS_GIVEN = ("schedule", "at", "timezone", "name", "node", "run_as", "shell", "timeout", "grace")
+_POLICIES = ("concurrency", "catch_up", "max_lateness", "enabled")
+CLEARED: Mapping[str, Any] = {
+    "arg": ("args", []),
+    "at": ("at", None),
+    "env": ("env", {}),
+    "run-as": ("run_as", None),
+    "schedule": ("schedule", None),
+    "shell": ("shell", None),
+    "stdin": ("stdin", None),
+    "timeout": ("timeout", None),
+}
+"""What can be taken away from a job: the field that it is, and its value without."""
+
+
+class Duration(click.ParamType[float]):
+    """A time such as 90, 90s, 15m, 2h or 1d, as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = _DURATION.fullmatch(str(value).strip())
+        if found is None:
+            self.fail(f"{value!r} is no duration: such as 90, 90s, 15m, 2h or 1d is expected", param, ctx)
+        number, unit = found.groups()
+        return float(number) * UNITS.get(unit, 1)
+
+
+DURATION = Duration()
+FILE = click.File("rb")
+STDIN = "<stdin>"
+
+_OPTIONS: Sequence[Callable[[Any], Any]] = (
+    click.option("--command", help="What to run: one line for the shell."),
+    click.option("--script", type=FILE, help="What to run: a script, which is copied to the node."),
+    click.option("--binary", type=FILE, help="What to run: a program, which is copied to the node."),
+    click.option("--arg", "args", multiple=True, help="An argument of the script or binary; repeatable."),
+    click.option(
+        "--shell", help="The program that reads the command or script; else /bin/sh, or its #! line."
+    ),
+    click.option(
+        "--env", multiple=True, metavar="NAME=VALUE", help="A variable of its environment; repeatable."
+    ),
+    click.option("--env-file", type=FILE, help="A file of such variables, one a line; # begins a comment."),
+    click.option("--stdin-file", type=FILE, help="A file whose text it reads as its standard input."),
+    click.option(
+        "--schedule", help="Five cron fields, or such as @daily or @once; without it: only by hand."
+    ),
+    click.option("--at", help="When, once: such as 2030-01-31T12:00:00+01:00."),
+    click.option("--timezone", help="The zone of its schedule, such as Europe/Berlin; else the fleet's."),
+    click.option("--name", help="For people; else what is run."),
+    click.option("--node", help="The only node that may run it; else any."),
+    click.option("--run-as", help="The user to run as, for admins only."),
+    click.option("--timeout", type=DURATION, help="End a run after this time, such as 90s, 15m or 2h."),
+    click.option("--grace", type=DURATION, help="The time from the request to end (SIGTERM) to SIGKILL."),
+    click.option("--concurrency", type=click.Choice(CONCURRENCY), help="May a run begin while one goes on?"),
+    click.option("--catch-up", type=click.Choice(CATCH_UP), help="Which missed ticks run later."),
+    click.option("--max-lateness", type=DURATION, help="A tick that is later than this runs no more."),
+    click.option("--enabled/--disabled", default=None, help="Whether its schedule counts; else it does."),
+)
+
+
+def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that say what a job is."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The API's fields for the options that were given, and no others. Raises: click.UsageError."""
+    made = {name: given[name] for name in (*_AS_GIVEN, *_POLICIES) if given[name] is not None}
+    made |= _what_runs(given)
+    if given["args"]:
+        made["args"] = list(given["args"])
+    env = (_env_file(given["env_file"]) if given["env_file"] is not None else {}) | _env(
+        given["env"], "--env"
+    )
+    if env:
+        made["env"] = env
+    if given["stdin_file"] is not None:
+        made["stdin"] = _text(given["stdin_file"])
+    return made
+
+
+def job_path(job_id: str) -> str:
+    """Where the API has the job."""
+    return f"/jobs/{quote(job_id, safe='')}"
+
+
+def _what_runs(given: Mapping[str, Any]) -> dict[str, Any]:
+    kinds = [kind for kind in TYPES if given[kind] is not None]
+    if not kinds:
+        return {}
+    if len(kinds) > 1:
+        raise click.UsageError("give only one of --command, --script and --binary")
+    kind = kinds[0]
+    if kind == "command":
+        return {"type": kind, "command": given["command"]}
+    file = given[kind]
+    content = {"type": kind, "executable": base64.b64encode(_read(file)).decode()}
+    return content if _name(file) == STDIN else content | {"filename": PurePath(_name(file)).name}
+
+
+def _env_file(file: io.BufferedReader) -> dict[str, str]:
+    lines = _text(file).splitlines()
+    return _env([line for line in lines if line.strip() and not line.lstrip().startswith("#")], _name(file))
+
+
+def _env(lines: Sequence[str], source: str) -> dict[str, str]:
+    pairs = [line.partition("=") for line in lines]
+    for name, equals, _ in pairs:
+        if not equals or not _ENV_NAME.fullmatch(name):
+            raise click.UsageError(
+                f"{source}: {name!r} is not followed by = or is no name; NAME=VALUE is expected"
+            )
+    return {name: value for name, _, value in pairs}
+
+
+def _name(file: io.BufferedReader) -> str:
+    """As people gave it; a `-` is standard input."""
+    return str(getattr(file, "name", STDIN))
+
+
+def _text(file: io.BufferedReader) -> str:
+    try:
+        return _read(file).decode()
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{_name(file)} is no text in UTF-8") from error
+
+
+def _read(file: io.BufferedReader) -> bytes:
+    try:
+        return file.read()
+    except OSError as error:
+        raise click.UsageError(f"{_name(file)} can't be read: {error.strerror}") from error

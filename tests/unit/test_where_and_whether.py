@@ -1,0 +1,122 @@
+"""Jobs that may be on one node only, and jobs that are not to run for now."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from support.fakes import BEGIN
+from support.fleet import Fleet
+from support.promise import complaints
+
+MakeFleet = Callable[..., Fleet]
+
+SOON = "1 * * * *"
+"""Due at 12:01, half a minute after the beginning."""
+TICK = BEGIN + timedelta(seconds=30)
+RUN = "1.1.20260301T120100Z.1"
+
+
+def test_a_job_that_names_its_node_is_on_that_one(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha", "beta")
+    jobs = [fleet.submit(schedule=SOON, node="beta") for _ in range(3)]
+    fleet.go(3)
+    assert {fleet.claim(job)[0] for job in jobs} == {"beta"}
+
+
+def test_a_job_whose_node_is_away_waits_for_it_and_says_so(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha")
+    job = fleet.submit(schedule=SOON, node="beta")
+    fleet.go(10)
+    assert fleet.claims() == {}
+    assert fleet.job(job).placement == "node beta, where alone it may run, is not live"
+
+
+def test_a_job_stays_on_its_dead_node_while_others_move_and_runs_when_it_is_back(
+    make_fleet: MakeFleet,
+) -> None:
+    fleet = make_fleet("alpha", "beta")
+    bound = fleet.submit(schedule=SOON, node="alpha")
+    free = [fleet.submit(schedule="0 0 1 1 *") for _ in range(3)]
+    fleet.go(3)
+    fleet.power_off("alpha")
+    fleet.until(TICK + timedelta(seconds=20))
+    assert fleet.claim(bound)[0] == "alpha"
+    assert {fleet.claim(job)[0] for job in free} == {"beta"}
+    assert fleet.starts() == []
+    fleet.work("alpha")
+    fleet.go(10)
+    assert fleet.starts() == [RUN]
+    assert complaints(fleet) == []
+
+
+def test_a_new_leader_knows_which_jobs_are_bound(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha", "beta")
+    job = fleet.submit(schedule=SOON, node="alpha")
+    fleet.go(3)
+    fleet.stop("first")
+    fleet.lead("second")
+    fleet.go(20)
+    fleet.power_off("alpha")
+    fleet.go(40)
+    assert fleet.claim(job)[0] == "alpha"
+
+
+def test_nothing_is_due_of_a_job_that_is_not_enabled_and_by_hand_it_runs(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha")
+    job = fleet.submit(schedule=SOON, enabled=False)
+    fleet.until(TICK + timedelta(seconds=90))
+    assert fleet.starts() == []
+    run = fleet.request(job)
+    fleet.go(3)
+    assert fleet.starts() == [run.id]
+
+
+def test_ticks_that_fall_into_a_pause_never_run_and_those_after_it_do(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha")
+    job = fleet.submit(schedule="* * * * *")
+    fleet.until(TICK + timedelta(seconds=10))
+    fleet.change(job, enabled=False)
+    fleet.until(TICK + timedelta(seconds=190))
+    fleet.change(job, enabled=True)
+    fleet.until(TICK + timedelta(seconds=260))
+    assert fleet.starts() == [RUN, "1.1.20260301T120500Z.1"]
+    assert set(fleet.runs()) == set(fleet.starts())
+
+
+def test_a_run_goes_on_while_its_job_is_changed_and_forbid_still_knows_of_it(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha")
+    fleet.machines["alpha"].run_seconds = 100
+    job = fleet.submit(schedule="* * * * *")
+    fleet.until(TICK + timedelta(seconds=10))
+    fleet.change(job, command="echo other")
+    fleet.until(TICK + timedelta(seconds=70))
+    assert fleet.runs()["1.1.20260301T120200Z.1"].reason == "still_running"
+    fleet.machines["alpha"].run_seconds = 5
+    fleet.until(TICK + timedelta(seconds=150))
+    assert fleet.starts() == [RUN, "1.1.20260301T120300Z.1"]
+    assert complaints(fleet) == []
+
+
+def test_the_end_of_a_run_of_an_earlier_instant_does_not_end_a_one_shot(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha")
+    fleet.machines["alpha"].run_seconds = 30
+    job = fleet.submit(schedule="@once", at=TICK)
+    fleet.until(TICK + timedelta(seconds=5))
+    fleet.change(job, at=TICK + timedelta(seconds=120))
+    fleet.until(TICK + timedelta(seconds=60))
+    assert fleet.job(job).ended_at is None
+    fleet.until(TICK + timedelta(seconds=200))
+    assert fleet.starts() == [RUN, "1.1.20260301T120300Z.1"]
+    assert fleet.job(job).status == "finished"
+
+
+def test_a_one_shot_that_was_paused_past_its_instant_does_not_run_on_its_own(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha")
+    job = fleet.submit(schedule="@once", at=TICK)
+    fleet.change(job, enabled=False)
+    fleet.until(TICK + timedelta(seconds=60))
+    fleet.change(job, enabled=True)
+    fleet.go(30)
+    assert fleet.starts() == []
+    fleet.change(job, at=fleet.time.now + timedelta(seconds=30))
+    fleet.go(60)
+    assert len(fleet.starts()) == 1
