@@ -24,6 +24,7 @@ MAX_PATH = 1000
 MAX_ZONE = 64
 RESERVED = "CRONKEEPER_"
 """What the names of the variables begin with that a run gets from us."""
+SHELLS_OWN = frozenset({"BASHOPTS", "EUID", "OPTIND", "PPID", "SHELLOPTS", "UID"})
 PUBLIC_KEY_BYTES = 32
 _LAST_YEAR = 2999
 _AT = "an instant with its offset is expected, such as 2030-01-31T12:00:00Z or 2030-01-31T12:00:00+01:00"
@@ -128,10 +129,11 @@ class Environment(fields.Dict):
                 f"{wrong[0][:MAX_NAME]!r} is no name of a variable; accepted: letters of a-z, "
                 "A-Z, digits and _, with no digit at the beginning"
             )
-        reserved = [name for name in value if name.startswith(RESERVED)]
+        reserved = [name for name in value if name.startswith(RESERVED) or name in SHELLS_OWN]
         if reserved:
             raise ValidationError(
-                f"{reserved[0][:MAX_NAME]} is reserved, as all names are that begin with {RESERVED}"
+                f"{reserved[0][:MAX_NAME]} is reserved, as all names are that begin with {RESERVED}, and "
+                f"{', '.join(sorted(SHELLS_OWN))}, which belong to the shell"
             )
         holed = [name for name, text in value.items() if "\0" in text]
         if holed:
@@ -197,7 +199,7 @@ def program(text: str) -> None:
 
 def zone(text: str) -> None:
     """The name of a time zone that means the same on every machine."""
-    if text == "localtime" or len(text) > MAX_ZONE:
+    if text in ("localtime", "posixrules", "Factory") or len(text) > MAX_ZONE:
         raise ValidationError(f"{text[:MAX_ZONE]!r} is no time zone; an example of one: Europe/Berlin")
     try:
         check_zone(text)

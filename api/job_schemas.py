@@ -177,6 +177,7 @@ class DuplicateSchema(Strict):
         validate=matching(NODE_NAME, "the name of a node"),
         metadata=about("By default that of the job; null: any."),
     )
+    at = Instant(allow_none=True, metadata=about(f"With {ONCE}: by default that of the job; null: at once."))
 
 
 class LastRunSchema(Schema):
@@ -247,7 +248,8 @@ class JobsQuerySchema(Strict):
     type = fields.Enum(JobType, by_value=fields.String)
     node = fields.String(metadata=about("Only the jobs that this node has now."))
     name = fields.String(
-        metadata=about("Only jobs whose names have this in them, in large or small letters.")
+        validate=matching(r"[^\0]*", "text without a NUL character"),
+        metadata=about("Only jobs whose names have this in them, in large or small letters."),
     )
     enabled = fields.Boolean()
 

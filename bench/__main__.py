@@ -1,4 +1,4 @@
-"""`python -m bench [latency|burst|idle|upload|all]`, as root: cronkeeper beside a peer on the same machine."""
+"""`python -m bench [WHAT]`, as root: cronkeeper beside a peer on the same machine."""
 
 import argparse
 import os
@@ -12,13 +12,14 @@ ROOT = Path(__file__).parents[1]
 # Hosts made of namespaces, real servers and a client of the API are the same as in the tests.
 sys.path[:0] = [str(ROOT / "deploy/testbed"), str(ROOT / "tests")]
 
-from bench import burst, idle, latency, measure, upload  # noqa: E402
+from bench import burst, idle, latency, measure, posts, upload  # noqa: E402
 
 BENCHES = {
     "latency": latency.run,
     "burst": burst.run,
     "idle": idle.run,
     "upload": lambda home, install, _jobs, runs: upload.run(home, install, runs),
+    "posts": lambda home, install, _jobs, runs: posts.run(home, install, runs),
 }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import click
 
@@ -206,7 +206,7 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
         if token is not None and token_file is not None:
             raise click.UsageError("give either --token or --token-file")
         who = _checked(token, "--token") if token is not None else _token(token_file, os.environ)
-        if who is None and DEFAULT_TOKEN_FILE.exists():
+        if who is None and _there(DEFAULT_TOKEN_FILE):
             client = Client(url_of_home() if url is None else url, _read_token(DEFAULT_TOKEN_FILE))
         else:
             client = Client(DEFAULT_URL if url is None else url, who)
@@ -225,7 +225,23 @@ def _token(file: Path | None, environment: Mapping[str, str]) -> str | None:
 
 def url_of_home() -> str:
     """Asked for with the home's own token only: any other is not for whoever could write this file."""
-    return _read(DEFAULT_URL_FILE, "URL") if DEFAULT_URL_FILE.exists() else DEFAULT_URL
+    return _read(DEFAULT_URL_FILE, "URL") if _there(DEFAULT_URL_FILE) else DEFAULT_URL
+
+
+def path_to(kind: str, name: str) -> str:
+    """Where the API has what goes by this id or name. Raises: Missing."""
+    if "/" in name:
+        raise Missing(f"there is no {kind.removesuffix('s')} {name!r}: ids and names have no / in them")
+    return f"/{kind}/{quote(name, safe='')}"
+
+
+def _there(file: Path) -> bool:
+    try:
+        return file.exists()
+    except PermissionError as error:
+        raise click.UsageError(
+            f"the install in ./{HOME} is another user's: give --url and --token-file"
+        ) from error
 
 
 def _read_token(file: Path) -> str:

@@ -152,7 +152,7 @@ def _manage(config: "Config") -> None:
     from cronkeeper.common.coordination.lease import Lease
     from cronkeeper.common.loop import run
     from cronkeeper.common.waker import Waker
-    from cronkeeper.manager.leader import Leader, LeaderRules
+    from cronkeeper.manager.leader import SPACING, Leader, LeaderRules
 
     fleet = config.fleet
     waker = Waker()
@@ -164,7 +164,7 @@ def _manage(config: "Config") -> None:
     name = config.manager.name if config.manager.name else f"{socket.gethostname()}-{os.getpid()}"
     lease = Lease(fleet.session_timeout)
     leader = Leader(tree, wiring.store(config), lease, rules, name=name, notify=waker.set)
-    run(leader.step, waker, stop)
+    run(leader.step, waker, stop, SPACING)
     tree.close()
 
 

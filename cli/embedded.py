@@ -147,12 +147,13 @@ def _store(home: Home) -> "Store":
 
 
 def _lead(store: "Store", server: EmbeddedServer, fleet: Fleet, stop: threading.Event) -> Loop:
+    from cronkeeper.manager.leader import SPACING as LEADERS_SPACING
     from cronkeeper.manager.leader import Leader, LeaderRules
 
     waker = Waker()
     rules = LeaderRules(run_lease=fleet.run_lease, renew_every=LOOK_EVERY, first_grace=fleet.session_timeout)
     leader = Leader(server.connect(), store, Lease(None), rules, name="embedded", notify=waker.set)
-    return _loop("leader", lambda: run(leader.step, waker, stop), waker)
+    return _loop("leader", lambda: run(leader.step, waker, stop, LEADERS_SPACING), waker)
 
 
 def _serve(

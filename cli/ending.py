@@ -2,12 +2,11 @@
 
 import time
 from typing import Any
-from urllib.parse import quote
 
 import click
 
 from .cells import printable
-from .client import Client, Unreachable
+from .client import Client, Unreachable, path_to
 
 ENDED_BADLY = 5
 NOT_OVER = 6
@@ -20,7 +19,7 @@ Run = dict[str, Any]
 
 def run_path(run_id: str) -> str:
     """Where the API has the run."""
-    return f"/runs/{quote(run_id, safe='')}"
+    return path_to("runs", run_id)
 
 
 def ended(run: Run) -> bool:

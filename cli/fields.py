@@ -6,17 +6,17 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
-from urllib.parse import quote
 
 import click
 
 from .cells import UNITS
+from .client import path_to
 
 # Written out: the model's enums take longer to import than --help may take.
 TYPES = ("command", "script", "binary")
 CONCURRENCY = ("forbid", "allow")
 CATCH_UP = ("latest",)
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]+)?)([smhd]?)")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _AS_GIVEN = ("schedule", "at", "timezone", "name", "node", "run_as", "shell", "timeout", "grace")
 _POLICIES = ("concurrency", "catch_up", "max_lateness", "enabled")
@@ -105,7 +105,7 @@ def fields(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def job_path(job_id: str) -> str:
     """Where the API has the job."""
-    return f"/jobs/{quote(job_id, safe='')}"
+    return path_to("jobs", job_id)
 
 
 def _what_runs(given: Mapping[str, Any]) -> dict[str, Any]:

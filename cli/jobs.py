@@ -122,11 +122,13 @@ def _changed(client: Client, job_id: str, etag: str, changes: dict[str, Any]) ->
 @job.command()
 @click.argument("job_id", metavar="ID")
 @click.option("--name", help="The name of the new one; else the API makes one.")
+@click.option("--node", help="The only node that may run it; else that of the job.")
+@click.option("--at", help="When, of a job that runs once: 2030-01-31T12:00:00+01:00.")
 @json_option
 @connected
-def duplicate(client: Client, job_id: str, name: str | None, as_json: bool) -> None:
+def duplicate(client: Client, job_id: str, as_json: bool, **other: str | None) -> None:
     """Create another job like this one."""
-    body = {} if name is None else {"name": name}
+    body = {field: value for field, value in other.items() if value is not None}
     created = client.call("POST", f"{job_path(job_id)}/duplicate", body).json
     shown.answer(created, f"{job_view.title(created)}, is created", as_json=as_json)
 

@@ -56,6 +56,11 @@ class Lazy(click.Group):
 @click.version_option(version("cronkeeper"), prog_name="cronkeeper")
 def main() -> None:
     """The cron jobs of a whole fleet: every tick of every job starts exactly once."""
+    for word in sys.argv[1:]:
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            raise click.UsageError(f"{word!r} is no text in UTF-8") from error
 
 
 if __name__ == "__main__":

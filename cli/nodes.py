@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 import click
 
 from . import show as shown
-from .client import Client, Refused, connected
+from .client import Client, Refused, connected, path_to
 from .show import field, json_option
 
 COLUMNS = {
@@ -40,7 +39,7 @@ def list_(client: Client, as_json: bool) -> None:
 @connected
 def show(client: Client, name: str, as_json: bool) -> None:
     """Show a node."""
-    found = client.call("GET", f"/nodes/{quote(name, safe='')}").json
+    found = client.call("GET", path_to("nodes", name)).json
     shown.one(f"node {name}", found, as_json=as_json)
 
 

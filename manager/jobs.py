@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from cronkeeper.common.errors import Conflict, Outdated
 from cronkeeper.common.model import Definition, Job, NewJob
+from cronkeeper.common.schedule import ONCE
 from cronkeeper.common.store import audit, idempotency, jobs
 from cronkeeper.common.store.idempotency import Key
 from cronkeeper.common.store.job_query import JobQuery
@@ -38,7 +39,7 @@ def submit(desk: Desk, new: NewJob, actor: str, now: datetime) -> Job:
     Raises:
         Unavailable: the job may or may not be there.
     """
-    job = desk.store.transaction(lambda connection: _insert(connection, new, actor, now))
+    job = desk.store.transaction(lambda connection: _insert(connection, new, actor, now), writes=True)
     tell_leader(desk.tree, job.id, job.rev)
     return job
 
@@ -60,9 +61,9 @@ def submit_once(desk: Desk, new: NewJob, key: Key, now: datetime) -> tuple[Job, 
         return job, False
 
     try:
-        job, repeated = desk.store.transaction(work)
+        job, repeated = desk.store.transaction(work, writes=True)
     except idempotency.Taken:
-        job, repeated = desk.store.transaction(work)
+        job, repeated = desk.store.transaction(work, writes=True)
     if not repeated:
         tell_leader(desk.tree, job.id, job.rev)
     return job, repeated
@@ -88,7 +89,7 @@ def edit(desk: Desk, job_id: int, wanted: Edit) -> Job:
         Unavailable: it may or may not be changed.
     """
 
-    job, changed = desk.store.transaction(lambda connection: _edit(connection, job_id, wanted))
+    job, changed = desk.store.transaction(lambda connection: _edit(connection, job_id, wanted), writes=True)
     if changed:
         tell_leader(desk.tree, job.id, job.rev)
     return job
@@ -108,7 +109,7 @@ def remove(desk: Desk, job_id: int, actor: str, now: datetime, *, revs: frozense
             audit.add(connection, actor=actor, action="remove", job_id=job_id, detail=job.name, now=now)
         return job
 
-    job = desk.store.transaction(work)
+    job = desk.store.transaction(work, writes=True)
     tell_leader(desk.tree, job.id, job.rev)
     return job
 
@@ -144,7 +145,12 @@ def _edit(connection: Connection, job_id: int, wanted: Edit) -> tuple[Job, bool]
     changed = _changed(before, new)
     if not changed:
         return before, False
-    begins = bool(WHEN & set(changed)) or ("enabled" in changed and new.enabled)
+    if "enabled" in changed and new.enabled and new.at is not None and new.at < wanted.now:
+        raise Conflict(f"job {job_id} was due at {new.at:%F %TZ}, while it was paused: give it another `at`")
+    # The tick of a one-shot without an instant is that of its creation: it must not get another name.
+    same_tick = before.schedule == new.schedule == ONCE and before.at is None and new.at is None
+    anew = bool(WHEN & set(changed)) or ("enabled" in changed and new.enabled)
+    begins = anew and not same_tick
     effective_from = wanted.now if begins else before.effective_from
     job = jobs.edit(connection, before, new, effective_from, wanted.now)
     # The names of the fields only: what is in them may be secret.

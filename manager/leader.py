@@ -1,7 +1,7 @@
 """The leader's step: observe the fleet, decide who gets which job, publish that. One thread, no waiting."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -17,7 +17,7 @@ from cronkeeper.common.model import ClaimName, Job, Run
 from cronkeeper.common.store import jobs, leader, runs
 from cronkeeper.common.store.jobs import Publication
 from cronkeeper.common.store.store import Store
-from cronkeeper.manager import dispatch, settle
+from cronkeeper.manager import dispatch, news, settle
 from cronkeeper.manager.board import Board
 from cronkeeper.manager.leadership import Leadership, Reign
 from cronkeeper.manager.placement import JobKey, place
@@ -27,8 +27,10 @@ log = logging.getLogger(__name__)
 
 SCAN_EVERY = 5.0
 """Seconds between looks into SQL for what the tree did not tell of."""
+SPACING = 0.02
+"""Seconds that lie at least between two rounds: where many jobs come in, each round then places many."""
+SCAN_PAGE = 1000
 RETRY = 0.5
-NO_NODE = "no node is live"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ class Leader:
         self._buried: set[str] = set()
         """Dead nodes whose runs of removed jobs have been given up."""
         self._next_look = self._next_scan = 0.0
+        self._scanned = 0
+        """The last job that the scan has come to; 0: it begins anew."""
         self._unrecorded: list[Publication] = []
         self._complaint: str | None = None
 
@@ -89,8 +93,10 @@ class Leader:
                 self._buried, self._unrecorded = set(), []
             if reign is None:
                 return self._rules.renew_every
-            wait = self._act(reign, self._look(reign, clock), now, clock)
-            self._complaint = None
+            board = self._look(reign, clock)
+            self._stale = True  # should an error that nobody foresaw break the round off
+            wait = self._act(reign, board, now, clock)
+            self._stale, self._complaint = False, None
         except (Unavailable, Conflict, NotFound) as error:
             if str(error) != self._complaint:
                 log.warning("the leader's round is put off: %s", error)
@@ -117,12 +123,13 @@ class Leader:
     def _look(self, reign: Reign, clock: float) -> Board:
         """The picture: read anew when a reign begins and after every failure."""
         if self._board is None or self._stale:
-            board = self._board = Board.read(self._tree, self._board)
+            board = Board.read(self._tree, self._board)
             dispatch.call_back(self._tree, self._store, reign, board, sorted(board.nodes))
             dispatch.requeue_stranded(self._store, reign)
-            known, board.bound = self._store.transaction(_as_sql_knows)
-            self._unrecorded += _unknown_to_sql(board, known)
+            known, board.bound = self._store.transaction(news.as_sql_knows)
+            self._unrecorded += news.unknown_to_sql(board, known)
             self._stale, self._next_look, self._next_scan = False, 0.0, 0.0
+            self._board = board
         if self._live_watch.fired or clock >= self._next_look:
             self._live_watch.arm()
             if self._board.see_live(self._tree, clock):
@@ -164,7 +171,7 @@ class Leader:
         moves = self._moves(reign, board, pending.jobs)
         done = carry_out(self._tree, reign, moves, keep=partial(settle.keep, self._store, reign, now=now))
         self._note(board, done)
-        self._unrecorded += [_nowhere(job) for job in pending.jobs if _news_of_nowhere(job, board)]
+        self._unrecorded += [news.nowhere(job) for job in pending.jobs if news.is_news(job, board)]
         self._record(reign)
         left = {move.source.node for move in done if move.source is not None and move.target is None}
         if left:
@@ -190,15 +197,17 @@ class Leader:
         nodes = self._tree.get_many([paths.change(job_id) for job_id in ids])
         changes = {job_id: node.version for job_id, node in zip(ids, nodes, strict=True) if node is not None}
 
-        def work(connection: Connection) -> tuple[list[Job], list[Run]]:
-            found = {job.id: job for job in jobs.by_ids(connection, changes)}
-            if scan:
-                found |= {job.id: job for job in jobs.unpublished(connection)}
-            return list(found.values()), runs.queued(connection)
+        def work(connection: Connection) -> tuple[list[Job], list[Job], list[Run]]:
+            found = jobs.by_ids(connection, changes)
+            page = jobs.unpublished(connection, self._scanned, SCAN_PAGE) if scan else []
+            return page, list({job.id: job for job in (*found, *page)}.values()), runs.queued(connection)
 
-        found, queued = self._store.transaction(work)
+        page, found, queued = self._store.transaction(work)
         if scan:
-            self._next_scan = clock + SCAN_EVERY
+            # Some stay unpublished for long, as those do that wait for their node: the ones behind them come next.
+            through = len(page) < SCAN_PAGE
+            self._scanned = 0 if through else page[-1].id
+            self._next_scan = clock + SCAN_EVERY if through else 0.0
         return Pending(found, changes, queued)
 
     def _moves(self, reign: Reign, board: Board, found: Sequence[Job]) -> list[Move]:
@@ -219,7 +228,7 @@ class Leader:
 
     def _note(self, board: Board, done: Sequence[Move]) -> None:
         board.note(done)
-        self._unrecorded += [_publication(move) for move in done]
+        self._unrecorded += [news.publication(move) for move in done]
 
     def _record(self, reign: Reign) -> None:
         """Tell SQL where the jobs are; what it could not be told is kept for the next round."""
@@ -230,7 +239,7 @@ class Leader:
             leader.fence(connection, reign.epoch)
             jobs.publish(connection, self._unrecorded)
 
-        self._store.transaction(work)
+        self._store.transaction(work, writes=True)
         self._unrecorded = []
 
     def _drop_changes(self, reign: Reign, changes: dict[int, int]) -> bool:
@@ -250,48 +259,3 @@ class Leader:
                 settle.settle_removed(self._store, reign, node, now, self._rules.run_lease)
                 self._buried.add(node)
         self._buried &= board.absent_since.keys()
-
-
-def _as_sql_knows(connection: Connection) -> tuple[dict[int, tuple[str | None, str | None]], dict[int, str]]:
-    return jobs.assignments(connection), jobs.bound(connection)
-
-
-def _unknown_to_sql(board: Board, known: Mapping[int, tuple[str | None, str | None]]) -> list[Publication]:
-    """The moves of which SQL has not heard: their leader has ended, or lost the reply, in between."""
-    return [
-        _publication(Move(key, None, placed))
-        for key, placed in board.placed.items()
-        if key[0] in known and known[key[0]] != (placed.node, str(placed.name.gen))
-    ]
-
-
-def _publication(move: Move) -> Publication:
-    target = move.target
-    return Publication(
-        job_id=move.key[0],
-        rev=move.job.rev if move.job is not None else 0,
-        node=target.node if target is not None else None,
-        gen=str(target.name.gen) if target is not None else None,
-        placement=None,
-    )
-
-
-def _news_of_nowhere(job: Job, board: Board) -> bool:
-    """Whether the job is on no node, and SQL does not say so yet."""
-    return (job.id, 1) not in board.placed and (job.ended_at is not None or job.placement != _no_node(job))
-
-
-def _nowhere(job: Job) -> Publication:
-    """The job is on no node: because it has ended, or because there is none to take it, and then it waits."""
-    ended = job.ended_at is not None
-    return Publication(
-        job_id=job.id,
-        rev=job.rev if ended else 0,
-        node=None,
-        gen=None,
-        placement=None if ended else _no_node(job),
-    )
-
-
-def _no_node(job: Job) -> str:
-    return NO_NODE if job.node is None else f"node {job.node}, where alone it may run, is not live"

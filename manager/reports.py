@@ -46,7 +46,7 @@ def accept(desk: Desk, reports: Sequence[Report], now: datetime) -> list[str]:
             if run.state.final and (done := note_end(connection, known[run.job_id], run, now)) is not None
         ]
 
-    for job in desk.store.transaction(work):
+    for job in desk.store.transaction(work, writes=True):
         tell_leader(desk.tree, job.id, job.rev)
     return [report.run_id for report in reports]
 

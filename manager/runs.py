@@ -29,7 +29,7 @@ def request(desk: Desk, job_id: int, actor: str, now: datetime) -> Run:
         audit.add(connection, actor=actor, action="run", job_id=job_id, detail=run.id, now=now)
         return run, job.rev
 
-    run, rev = desk.store.transaction(work)
+    run, rev = desk.store.transaction(work, writes=True)
     tell_leader(desk.tree, job_id, rev)
     return run
 

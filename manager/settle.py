@@ -62,14 +62,21 @@ def settle(tree: Tree, store: Store, reign: Reign, board: Board, when: When) -> 
 
 
 def settle_removed(store: Store, reign: Reign, node: str, now: datetime, run_lease: float) -> None:
-    """Give up the runs of a dead node that no claim lists any more: their jobs were removed meanwhile."""
+    """Give up the runs of a dead node that no claim elsewhere lists.
+
+    Their jobs were removed meanwhile, or may be on that node only.
+    """
     reason = f"node {node} has been gone for {run_lease:.0f} s"
 
     def work(connection: Connection) -> None:
         leader.fence(connection, reign.epoch)
         for run in runs.unfinished_on(connection, node):
             job = jobs.get(connection, run.job_id)
-            if job.ended_at is not None and runs.lose(connection, run.id, reason, now):
+            if job.ended_at is None and job.node != node:
+                continue
+            if runs.lose(connection, run.id, reason, now):
+                moment = run.tick if run.tick is not None else run.created_at
+                jobs.note_outcome(connection, job.id, RunState.LOST, moment)
                 log.warning("run %s is lost: %s", run.id, reason, extra={"run": run.id})
 
     store.transaction(work)

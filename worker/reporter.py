@@ -24,7 +24,8 @@ LINGER = 0.02
 """Seconds that a batch waits for company."""
 MANY = 10
 LINGER_WITH_MANY = 0.5
-"""So long it waits where at least `MANY` reports wait, or just did: it saves a burst most of the requests."""
+"""So long it waits, unless it is full, where at least `MANY` reports wait, or just did: it saves a burst most of
+the requests."""
 RETRY_FIRST = 0.2
 RETRY_MOST = 5.0
 TIMEOUT = 10.0
@@ -74,7 +75,7 @@ class Reporter:
         self._wake = threading.Condition()
         self._waiting: dict[str, Report] = {}
         self._acknowledged: list[str] = []
-        self._stopped = self._busy = False
+        self._stopped = self._busy = self._left_over = False
         self._thread = threading.Thread(target=self._loop, name="reporter", daemon=True)
 
     def start(self) -> None:
@@ -125,12 +126,14 @@ class Reporter:
     def _next_batch(self) -> list[Report] | None:
         with self._wake:
             self._wake.wait_for(lambda: bool(self._waiting) or self._stopped)
-            if not self._stopped:
+            if not self._stopped and not self._left_over:
                 self._busy = self._busy or len(self._waiting) >= MANY
                 linger = LINGER_WITH_MANY if self._busy else LINGER
-                self._wake.wait_for(lambda: self._stopped, timeout=linger)
+                self._wake.wait_for(lambda: self._stopped or len(self._waiting) >= MAX_BATCH, timeout=linger)
             self._busy = len(self._waiting) >= MANY
-            return _first(self._waiting.values()) if self._waiting else None
+            batch = _first(self._waiting.values())
+            self._left_over = len(batch) < len(self._waiting)
+            return batch if batch else None
 
     def _settle(self, batch: Sequence[Report], acknowledged: set[str]) -> None:
         with self._wake:

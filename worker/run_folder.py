@@ -192,15 +192,18 @@ class RunFolder:
     def remove(self) -> None:
         """Forget the run, at once: what a crash leaves of the files is swept away by `load_all`.
 
-        Its own files first, by name: rmtree takes three times as many calls.
+        The folder goes in one step, by another name: while it was there without `started`, a wrapper that has
+        been slow could start the run. Then its own files, by name: rmtree takes three times as many calls.
         """
+        gone = self.path.with_name(f".{self.path.name}")
         try:
+            self.path.rename(gone)
             for name in FILES:
                 with contextlib.suppress(FileNotFoundError):
-                    (self.path / name).unlink()
-            self.path.rmdir()
+                    (gone / name).unlink()
+            gone.rmdir()
         except OSError:
-            shutil.rmtree(self.path, ignore_errors=True)
+            shutil.rmtree(gone, ignore_errors=True)
 
 
 def load_all(root: Path) -> Iterator[RunFolder]:
@@ -255,8 +258,10 @@ def _write_what_it_needs(path: Path, spec: Spec) -> None:
 
 
 def _write_new(path: Path, content: bytes, mode: int = 0o600) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
+        if mode != 0o600:
+            os.fchmod(descriptor, mode)  # whatever the daemon's umask is
         if os.write(descriptor, content) != len(content):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     finally:

@@ -90,9 +90,10 @@ def by_ids(conn: Connection, ids: Iterable[int]) -> list[Job]:
     return [found for chunk in chunks(ids) for found in _jobs(conn, _BY_IDS, {"ids": chunk})]
 
 
-def unpublished(conn: Connection, limit: int = 1000) -> list[Job]:
-    """Up to `limit` jobs with a rev that the nodes do not know yet, by id, the ended ones too."""
-    return _jobs(conn, _JOB.where(job.c.unpublished == sa.true()).order_by(job.c.id).limit(limit))
+def unpublished(conn: Connection, after: int = 0, limit: int = 1000) -> list[Job]:
+    """Up to `limit` jobs with a rev that the nodes do not know yet, by id, above `after`, the ended ones too."""
+    chosen = _JOB.where(job.c.unpublished == sa.true(), job.c.id > after)
+    return _jobs(conn, chosen.order_by(job.c.id).limit(limit))
 
 
 def edit(conn: Connection, before: Job, new: Definition, effective_from: datetime, now: datetime) -> Job:

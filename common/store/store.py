@@ -1,9 +1,11 @@
 """The store: transactions on the database, and the errors that a caller must reckon with."""
 
 import random
+import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -29,11 +31,16 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self._engine = make_engine(url)
+        one_at_a_time = self._engine.dialect.name == "sqlite"
+        self._turn: AbstractContextManager[Any] = threading.Lock() if one_at_a_time else nullcontext()
+        """Held by the thread that writes: SQLite itself would have it ask again and again, with pauses."""
         self.url_for_people = url_for_people(url)
         """The URL without its password."""
 
-    def transaction(self, work: Callable[[Connection], T]) -> T:
+    def transaction(self, work: Callable[[Connection], T], *, writes: bool = False) -> T:
         """Run `work` in one transaction and return what it returns, once that is committed durably.
+
+        `writes` says that it is sure to write, and is only about time: it waits for its turn before it begins.
 
         Where `work` raises, nothing is done. It is run again where it lost against another transaction, so
         it must have no effects but those on the connection.
@@ -45,7 +52,7 @@ class Store:
         with translated(self.url_for_people):
             for attempt in range(1, ATTEMPTS):
                 try:
-                    return self._once(work, write_at_once=attempt > 1)
+                    return self._once(work, write_at_once=writes or attempt > 1)
                 except DBAPIError as error:
                     if fault_of(error) is not Fault.RETRY:
                         raise
@@ -55,7 +62,12 @@ class Store:
     def _once(self, work: Callable[[Connection], T], *, write_at_once: bool) -> T:
         # In SQLite a transaction that reads first can't write any more once another one has: that is
         # found out at its first write, and the second attempt takes the write lock before it reads.
-        with self._engine.connect().execution_options(**{WRITE_AT_ONCE: write_at_once}) as conn, conn.begin():
+        options = {WRITE_AT_ONCE: write_at_once}
+        with (
+            self._turn if write_at_once else nullcontext(),
+            self._engine.connect().execution_options(**options) as conn,
+            conn.begin(),
+        ):
             return work(conn)
 
     def check(self) -> None:

@@ -42,6 +42,16 @@ def hosts(network: Network, tmp_path: Path) -> list[Host]:
     return hosts
 
 
+def test_cron_starts_again_though_what_the_killed_one_had_forked_holds_its_lock(hosts: list[Host]) -> None:
+    host = hosts[0]
+    host.kill_cron()
+    holder = host.exec(["flock", "/run/crond.pid", "sleep", "1"])
+    wait_until(lambda: host.run(["flock", "-n", "/run/crond.pid", "true"], check=False).returncode != 0)
+    host.start_cron()
+    holder.wait(10)
+    host.kill_cron()
+
+
 def test_a_table_runs_on_its_host_alone_and_the_machines_own_tables_stay_untouched(
     hosts: list[Host], tmp_path: Path
 ) -> None:

@@ -126,8 +126,8 @@ class TroubledStore(Store):
         self._trouble = trouble
         self.url_for_people = store.url_for_people
 
-    def transaction(self, work: Callable[[Connection], T]) -> T:
-        return self._trouble("sql", lambda: self._store.transaction(work))
+    def transaction(self, work: Callable[[Connection], T], *, writes: bool = False) -> T:
+        return self._trouble("sql", lambda: self._store.transaction(work, writes=writes))
 
 
 @dataclass

@@ -51,11 +51,11 @@ class TroubledStore(Store):
         self.troubles: list[Exception] = []
         self.transactions = 0
 
-    def transaction(self, work: Callable[[Connection], T]) -> T:
+    def transaction(self, work: Callable[[Connection], T], *, writes: bool = False) -> T:
         if self.troubles:
             raise self.troubles.pop()
         self.transactions += 1
-        return super().transaction(work)
+        return super().transaction(work, writes=writes)
 
 
 @dataclass

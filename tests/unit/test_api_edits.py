@@ -299,3 +299,16 @@ def test_the_openapi_document_tells_what_a_change_may_say(empty_office: Office) 
     assert copy["requestBody"]["required"] is False
     (key,) = document["paths"]["/jobs"]["post"]["parameters"]
     assert key["name"] == "Idempotency-Key"
+
+
+def test_a_duplicate_of_a_one_shot_that_is_done_has_an_instant_of_its_own(office: Office) -> None:
+    at = "2026-03-01T12:00:01Z"
+    made = office.call(
+        "POST", "/jobs", json={"type": "command", "command": "x", "schedule": "@once", "at": at}
+    )
+    office.clock.now += timedelta(hours=1)
+    path = f"/jobs/{made.json['id']}/duplicate"
+    assert office.call("POST", path, json={}).status_code == 422
+    later = office.call("POST", path, json={"at": "2026-03-01T14:00:00Z"})
+    assert (later.status_code, later.json["at"]) == (201, "2026-03-01T14:00:00Z")
+    assert office.call("POST", path, json={"at": None}).status_code == 201

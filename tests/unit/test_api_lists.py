@@ -206,3 +206,9 @@ def test_one_node_is_shown(office: Office) -> None:
         missing = office.call("GET", f"/nodes/{name}")
         assert missing.status_code == 404
         assert "no node" in problem(missing)["detail"]
+
+
+def test_a_filter_with_a_nul_is_refused_since_sqlite_stops_at_it(empty_office: Office) -> None:
+    answer = empty_office.call("GET", "/jobs?name=%00hello")
+    assert answer.status_code == 422
+    assert "name" in answer.text

@@ -2,10 +2,18 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
+import pytest
 from support.fakes import BEGIN
 from support.fleet import Fleet
 from support.promise import complaints
+from support.samples import new_job
+
+from cronkeeper.common.errors import Conflict
+from cronkeeper.common.model import Concurrency
+from cronkeeper.common.store import jobs as store_jobs
+from cronkeeper.manager.leader import SCAN_PAGE
 
 MakeFleet = Callable[..., Fleet]
 
@@ -109,14 +117,59 @@ def test_the_end_of_a_run_of_an_earlier_instant_does_not_end_a_one_shot(make_fle
     assert fleet.job(job).status == "finished"
 
 
-def test_a_one_shot_that_was_paused_past_its_instant_does_not_run_on_its_own(make_fleet: MakeFleet) -> None:
+def test_a_one_shot_that_was_paused_past_its_instant_needs_another_one(make_fleet: MakeFleet) -> None:
     fleet = make_fleet("alpha")
     job = fleet.submit(schedule="@once", at=TICK)
     fleet.change(job, enabled=False)
     fleet.until(TICK + timedelta(seconds=60))
-    fleet.change(job, enabled=True)
-    fleet.go(30)
-    assert fleet.starts() == []
-    fleet.change(job, at=fleet.time.now + timedelta(seconds=30))
+    with pytest.raises(Conflict, match="give it another `at`"):
+        fleet.change(job, enabled=True)
+    fleet.change(job, enabled=True, at=fleet.time.now + timedelta(seconds=30))
     fleet.go(60)
     assert len(fleet.starts()) == 1
+
+
+@pytest.mark.parametrize("change", [{"timezone": "Europe/Paris"}, {"enabled": False}])
+def test_a_one_shot_that_is_changed_while_it_runs_runs_no_second_time_and_ends(
+    make_fleet: MakeFleet, change: dict[str, Any]
+) -> None:
+    fleet = make_fleet("alpha")
+    fleet.machines["alpha"].run_seconds = 60
+    job = fleet.submit(schedule="@once", concurrency=Concurrency.ALLOW)
+    fleet.go(5)
+    fleet.change(job, **change)
+    fleet.go(5)
+    fleet.change(job, enabled=True)
+    fleet.go(200)
+    assert len(fleet.starts()) == 1
+    assert fleet.job(job).status == "finished"
+    assert fleet.claims() == {}
+
+
+def test_a_run_that_died_with_the_only_node_of_its_job_is_given_up_and_its_late_truth_taken(
+    make_fleet: MakeFleet,
+) -> None:
+    fleet = make_fleet("alpha", "beta")
+    fleet.machines["alpha"].run_seconds = 20
+    job = fleet.submit(schedule=SOON, node="alpha")
+    fleet.until(TICK + timedelta(seconds=5))
+    fleet.power_off("alpha")
+    fleet.go(200)
+    assert fleet.runs()[RUN].state == "lost"
+    assert fleet.job(job).status == "error"
+    fleet.work("alpha")
+    fleet.go(60)
+    assert fleet.starts() == [RUN]
+
+
+def test_jobs_that_wait_for_their_node_hold_up_no_others(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha")
+    waiting = new_job(schedule="0 0 1 1 *", node="gamma")
+    fleet.store.transaction(
+        lambda conn: [store_jobs.insert(conn, waiting, "ann", fleet.time.now) for _ in range(SCAN_PAGE)]
+    )
+    job = fleet.store.transaction(
+        lambda conn: store_jobs.insert(conn, new_job(schedule="0 0 1 1 *"), "ann", fleet.time.now)
+    )
+    fleet.go(60)
+    assert fleet.claim(job)[0] == "alpha"

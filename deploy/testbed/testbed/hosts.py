@@ -158,7 +158,9 @@ class Host:
 
     def start_cron(self) -> None:
         """Start the host's crond, which logs every start and end of a job to `syslog` below the home."""
-        self.run([program("cron"), "-L", "15"])
+        # What a crond that was killed has forked holds the lock on its pid file until it ends.
+        start = [program("cron"), "-L", "15"]
+        _await(lambda: self.run(start, check=False).returncode == 0, f"cron on {self.name} to take its lock")
         _await(lambda: self._cron_pid() is not None, f"cron on {self.name} to start")
 
     def stop_cron(self) -> None:
