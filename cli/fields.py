@@ -11,6 +11,7 @@ import click
 
 from .cells import UNITS
 from .client import path_to
+from .upload import is_large
 
 # Written out: the model's enums take longer to import than --help may take.
 TYPES = ("command", "script", "binary")
@@ -88,7 +89,13 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def fields(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The API's fields for the options that were given, and no others. Raises: click.UsageError."""
+    """The API's fields for the options that were given, and no others; a large file is still to be put.
+
+    Raises: click.UsageError.
+    """
+    files = (given[name] for name in ("script", "binary", "env_file", "stdin_file"))
+    if sum(file is not None and _name(file) == STDIN for file in files) > 1:
+        raise click.UsageError("only one option can read standard input")
     made = {name: given[name] for name in (*_AS_GIVEN, *_POLICIES) if given[name] is not None}
     made |= _what_runs(given)
     if given["args"]:
@@ -118,8 +125,10 @@ def _what_runs(given: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "command":
         return {"type": kind, "command": given["command"]}
     file = given[kind]
-    content = {"type": kind, "executable": base64.b64encode(_read(file)).decode()}
-    return content if _name(file) == STDIN else content | {"filename": PurePath(_name(file)).name}
+    if _name(file) == STDIN:
+        return {"type": kind, "executable": base64.b64encode(_read(file)).decode()}
+    content = file if is_large(file) else base64.b64encode(_read(file)).decode()
+    return {"type": kind, "executable": content, "filename": PurePath(_name(file)).name}
 
 
 def _env_file(file: io.BufferedReader) -> dict[str, str]:

@@ -12,6 +12,7 @@ from .client import Client, Outdated, Refused, connected
 from .ending import await_end, leave, sentence
 from .fields import CLEARED, DURATION, TYPES, fields, job_options, job_path
 from .show import json_option
+from .upload import put_first
 
 LONGEST_WAIT = 60.0
 """Seconds that the API lets one request wait."""
@@ -38,7 +39,7 @@ def create(client: Client, as_json: bool, **given: Any) -> None:
         raise click.UsageError("give what to run: --command, --script or --binary")
     if "schedule" not in made:
         made["schedule"] = "@once" if "at" in made else None
-    created = client.create("/jobs", made).json
+    created = client.create("/jobs", put_first(client, made)).json
     shown.answer(created, f"{job_view.title(created)}, is created", as_json=as_json)
 
 
@@ -94,7 +95,7 @@ def edit(client: Client, job_id: str, clear: tuple[str, ...], as_json: bool, **g
         del changes["type"]
 
     def send(changes: dict[str, Any]) -> Job:
-        return _changed(client, job_id, read.headers["ETag"], changes)
+        return _changed(client, job_id, read.headers["ETag"], put_first(client, changes))
 
     if asked:
         after = send(changes) if changes else None

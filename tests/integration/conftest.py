@@ -1,12 +1,18 @@
 """The real servers, started once for all tests, with a fresh place in them for each test."""
 
+import socket
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 from kazoo.client import KazooClient
+from support.office import Office
 from testbed.services import MariaDB, SeaweedFS, Server, ZooKeeper
+
+from cronkeeper.api.server import serve_embedded
+from cronkeeper.common.store.store import Store
 
 S = TypeVar("S", bound=Server)
 
@@ -82,3 +88,16 @@ def _factory(kind: type[S], tmp_path_factory: pytest.TempPathFactory) -> Iterato
     yield start
     for server in started:
         server.stop()
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[str]:
+    """The URL of an API that works."""
+    store = Store(f"sqlite:///{tmp_path / 'cronkeeper.db'}")
+    store.upgrade()
+    store.close()
+    office = Office(tmp_path)
+    server = serve_embedded(office.app, socket.create_server(("127.0.0.1", 0)))
+    yield f"http://127.0.0.1:{server.port}"
+    server.close()
+    office.close()

@@ -1,18 +1,13 @@
 """`cronkeeper doctor` on the real servers: what works is said, and of what does not, what to do."""
 
 import json
-import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from click.testing import CliRunner
-from support.office import Office
 from testbed.server import free_port
 from testbed.services import SeaweedFS
 
-from cronkeeper.api.server import serve_embedded
 from cronkeeper.cli.main import main
 from cronkeeper.common.store.store import Store
 
@@ -30,19 +25,6 @@ secret_key = "{secret}"
 [worker]
 key_file = "/nowhere/node.key"
 """
-
-
-@pytest.fixture
-def api(tmp_path: Path) -> Iterator[str]:
-    """The URL of an API that works."""
-    store = Store(f"sqlite:///{tmp_path / 'cronkeeper.db'}")
-    store.upgrade()
-    store.close()
-    office = Office(tmp_path)
-    server = serve_embedded(office.app, socket.create_server(("127.0.0.1", 0)))
-    yield f"http://127.0.0.1:{server.port}"
-    server.close()
-    office.close()
 
 
 def examined(file: Path, **places: str) -> tuple[int, dict[str, Any]]:

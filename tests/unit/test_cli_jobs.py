@@ -330,3 +330,9 @@ def test_the_embedded_install_in_this_folder_is_found(say: Words, api: FakeApi, 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_printed_for_each_shell(say: Words, shell: str) -> None:
     assert "_CRONKEEPER_COMPLETE" in say(f"completion {shell}").stdout
+
+
+def test_only_one_option_can_read_standard_input(say: Words) -> None:
+    result = say("job create --script - --stdin-file -", stdin="x")
+    assert result.exit_code == 2
+    assert "only one option can read standard input" in result.stderr
