@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from cron_descriptor import FormatError, Options, get_description  # type: ignore[import-untyped]
 
 from cronkeeper.common.model import Job, Run
-from cronkeeper.common.schedule import NAMES, ONCE, next_tick
+from cronkeeper.common.schedule import NAMES, ONCE, next_tick, once
 from cronkeeper.manager import runs
 
 from .services import services
@@ -34,6 +34,11 @@ def shown(job: Job) -> ShownJob:
     return all_shown([job])[0]
 
 
+def shown_new(job: Job) -> ShownJob:
+    """A job that was created just now, of which there is no run to look up."""
+    return _shown(job, None, services().clock())
+
+
 def all_shown(jobs: Sequence[Job]) -> list[ShownJob]:
     """The jobs as they are shown; their runs are looked up all at once. Raises: Unavailable."""
     newest = runs.newest(services().desk, [job.id for job in jobs])
@@ -56,14 +61,13 @@ def description(job: Job) -> str | None:
         return None
     if job.schedule != ONCE:
         return _described(job.schedule)
-    tick = job.at if job.at is not None else job.effective_from
-    return f"once, at {tick.astimezone(ZoneInfo(job.timezone)):%F %T} {job.timezone}"
+    return f"once, at {once(job).astimezone(ZoneInfo(job.timezone)):%F %T} {job.timezone}"
 
 
 def next_ticks(job: Job, now: datetime) -> tuple[datetime, ...]:
     """The next instants at which the job is due, in UTC: none for one that is disabled or has ended."""
     ticks: list[datetime] = []
-    if not job.enabled or job.ended_at is not None:
+    if job.ended_at is not None:
         return ()
     while len(ticks) < NEXT_TICKS:
         tick = next_tick(job, ticks[-1] if ticks else now)

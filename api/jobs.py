@@ -19,7 +19,7 @@ from . import conditions, drafts, job_schemas, paging
 from .access import actor, require_admin
 from .blueprint import Blueprint
 from .body import read_json, require_empty, take_absent_as_empty
-from .job_view import ShownJob, all_shown, shown
+from .job_view import ShownJob, all_shown, shown, shown_new
 from .services import services
 
 log = logging.getLogger(__name__)
@@ -195,8 +195,8 @@ def _answer(job: Job) -> Answer:
 
 
 def _created(job: Job, *, repeated: bool) -> Answer:
-    view, headers = _answer(job)
-    headers["Location"] = url_for("jobs.show", job_id=job.id)
+    view = shown(job) if repeated else shown_new(job)
+    headers = conditions.etag(job) | {"Location": url_for("jobs.show", job_id=job.id)}
     return view, headers | ({conditions.REPLAY: "true"} if repeated else {})
 
 

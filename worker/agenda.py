@@ -38,9 +38,9 @@ class Agenda:
             self._planned[when] += 1
             heapq.heappush(self._heap, (when, key))
 
-    def planned(self, when: datetime) -> int:
-        """How many jobs are due at just that instant."""
-        return self._planned[when]
+    def planned(self, when: datetime, other_than: JobKey | None = None) -> int:
+        """How many jobs, one left out, are due at just that instant."""
+        return self._planned[when] - (other_than is not None and self._when.get(other_than) == when)
 
     def touch_due(self, now: datetime, trigger: StartedBy) -> None:
         """Touch the jobs whose instant has come, each once."""

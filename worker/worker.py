@@ -251,8 +251,7 @@ class Worker:
         tick = next_tick(held.spec, seen)
         if tick is not None and tick.second == 0 and tick.microsecond == 0:
             after_cron = tick + self._grace
-            self._agenda.set(key, None)
-            if self._agenda.planned(after_cron) < CRONS_SHARE:
+            if self._agenda.planned(after_cron, other_than=key) < CRONS_SHARE:
                 tick = after_cron
         self._agenda.set(key, tick)
 
