@@ -63,13 +63,6 @@ class Timed(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Lateness:
-    """How late a tick may be and yet be in its window: younger than `on_time` it always runs."""
-
-    on_time: timedelta = timedelta(seconds=30)
-
-
-@dataclass(frozen=True, slots=True)
 class Due:
     """The ticks that are to run now, oldest first, and those that are due and will not run."""
 
@@ -137,7 +130,7 @@ def next_tick(job: Timed, after: datetime) -> datetime | None:
     return next(_ticks(job, start), None)
 
 
-def due_ticks(job: Timed, watermark: datetime | None, now: datetime, lateness: Lateness) -> Due:
+def due_ticks(job: Timed, watermark: datetime | None, now: datetime, on_time: timedelta) -> Due:
     """The single authority on what is due at `now`, given the last tick that was dealt with.
 
     Every tick younger than `on_time` runs. Of the older ones only the latest does, and only if no younger
@@ -152,11 +145,11 @@ def due_ticks(job: Timed, watermark: datetime | None, now: datetime, lateness: L
         return Due()
     if job.schedule == ONCE:
         return Due(ticks=(first,))
-    return _split(job, first, now, lateness)
+    return _split(job, first, now, on_time)
 
 
-def _split(job: Timed, first: datetime, now: datetime, lateness: Lateness) -> Due:
-    max_lateness = max(lateness.on_time, timedelta(seconds=job.max_lateness))
+def _split(job: Timed, first: datetime, now: datetime, on_time: timedelta) -> Due:
+    max_lateness = max(on_time, timedelta(seconds=job.max_lateness))
     too_late = _too_late(job, first, now - max_lateness)
     start = too_late.last if too_late is not None else first - timedelta(microseconds=1)
     rest = []
@@ -164,7 +157,7 @@ def _split(job: Timed, first: datetime, now: datetime, lateness: Lateness) -> Du
         if tick > now:
             break
         rest.append(tick)
-    young = [tick for tick in rest if tick > now - lateness.on_time]
+    young = [tick for tick in rest if tick > now - on_time]
     run = young if young else rest[-1:]
     passed_over = rest[: len(rest) - len(run)]
     skips = [too_late] if too_late is not None else []

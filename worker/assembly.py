@@ -13,7 +13,6 @@ from cronkeeper.common.config import Fleet
 from cronkeeper.common.coordination.lease import Lease
 from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.model import LiveNode
-from cronkeeper.common.schedule import Lateness
 from cronkeeper.common.waker import Waker
 from cronkeeper.worker.claims import Me
 from cronkeeper.worker.crond import Crond
@@ -87,7 +86,7 @@ def assemble(settings: Settings, tree: Tree, artifacts: ArtifactStore, send: Sen
         ),
         Rules(
             me=Me(settings.node, boot),
-            lateness=Lateness(on_time=timedelta(seconds=fleet.on_time)),
+            on_time=timedelta(seconds=fleet.on_time),
             clock_grace=timedelta(seconds=fleet.clock_grace),
             renew_every=fleet.session_timeout / RENEWALS if settings.lease_ends else float("inf"),
         ),

@@ -4,12 +4,11 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Delete, Op
 from cronkeeper.common.model import Claim, HandRun, Outcome, RunState, Skip, StartedBy, Unfinished
-from cronkeeper.common.schedule import Lateness
 from cronkeeper.worker import claims
 from cronkeeper.worker.assignment import Held, JobKey, Write
 from cronkeeper.worker.journal import Entry, Journal
@@ -35,10 +34,10 @@ class Made:
 class Claiming:
     """The worker's memory of what is to go into its claims."""
 
-    def __init__(self, journal: Journal, me: claims.Me, lateness: Lateness) -> None:
+    def __init__(self, journal: Journal, me: claims.Me, on_time: timedelta) -> None:
         self._journal = journal
         self._me = me
-        self._lateness = lateness
+        self._on_time = on_time
         self._acknowledged: defaultdict[JobKey, set[str]] = defaultdict(set)
         self._inbox: defaultdict[JobKey, dict[str, HandRun]] = defaultdict(dict)
         self.gone: dict[str, Outcome] = {}
@@ -74,7 +73,7 @@ class Claiming:
         claim = claims.bounded(claims.note_outcomes(claim, self._outcomes(claim)))
         start: list[Unfinished] = []
         if trigger is not None:
-            decision = claims.claim_ticks(held.spec, claim, now, trigger, self._me, self._lateness)
+            decision = claims.claim_ticks(held.spec, claim, now, trigger, self._me, self._on_time)
             claim = decision.claim
             start += decision.start
         handed = tuple(self._inbox[held.key].values())

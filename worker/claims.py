@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cronkeeper.common.model import (
     Claim,
@@ -17,7 +17,7 @@ from cronkeeper.common.model import (
     replace,
     tick_run_id,
 )
-from cronkeeper.common.schedule import Lateness, due_ticks
+from cronkeeper.common.schedule import due_ticks
 
 MAX_ENDED = 300
 """Ended ticks, and skips, that a claim lists while the API is away: the tree's nodes are small."""
@@ -48,10 +48,10 @@ def busy(claim: Claim) -> Unfinished | None:
 
 
 def claim_ticks(
-    spec: Spec, claim: Claim, now: datetime, started_by: StartedBy, me: Me, lateness: Lateness
+    spec: Spec, claim: Claim, now: datetime, started_by: StartedBy, me: Me, on_time: timedelta
 ) -> Decision:
     """Claim what is due at `now`, and skip what may not run."""
-    due = due_ticks(spec, claim.watermark, now, lateness)
+    due = due_ticks(spec, claim.watermark, now, on_time)
     start: list[Unfinished] = []
     skips = list(due.skips)
     room = _room(spec, claim)

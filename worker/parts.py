@@ -6,7 +6,6 @@ from pathlib import Path
 
 from cronkeeper.common.coordination.lease import Lease
 from cronkeeper.common.coordination.tree import Tree
-from cronkeeper.common.schedule import Lateness
 from cronkeeper.common.waker import Waker
 from cronkeeper.worker.claims import Me
 from cronkeeper.worker.journal import Journal
@@ -36,7 +35,8 @@ class Rules:
     """What a worker goes by."""
 
     me: Me
-    lateness: Lateness
+    on_time: timedelta
+    """A younger tick always runs, also when several have gathered."""
     clock_grace: timedelta
     renew_every: float
     """Seconds between renewals of the lease; infinite where it never ends."""

@@ -44,7 +44,7 @@ class Worker:
         self._parts = parts
         self._rules = rules
         self._assignment = Assignment(parts.tree, rules.me.node)
-        self._claiming = Claiming(parts.journal, rules.me, rules.lateness)
+        self._claiming = Claiming(parts.journal, rules.me, rules.on_time)
         self._agenda = Agenda()
         self._claims_watch = ChildWatch(parts.tree, paths.claims(rules.me.node), parts.waker.set)
         self._inbox_watch = ChildWatch(parts.tree, paths.inbox(rules.me.node), parts.waker.set)

@@ -14,7 +14,6 @@ from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.embedded import EmbeddedServer, EmbeddedTree
 from cronkeeper.common.coordination.lease import Lease
 from cronkeeper.common.model import Claim, ClaimName, Job, LiveNode, Report, Run, decode, replace
-from cronkeeper.common.schedule import Lateness
 from cronkeeper.common.store import runs as run_rows
 from cronkeeper.common.store.job_query import JobQuery
 from cronkeeper.common.store.schema import job as job_rows
@@ -158,7 +157,7 @@ class Fleet:
         reporter, table = FakeReporter(self._accept, bell.set), FakeTable()
         parts = self._parts(machine, tree, bell, reporter=reporter, table=table)
         me = Me(name, machine.boot_id)
-        rules = Rules(me=me, lateness=Lateness(), clock_grace=timedelta(seconds=5), renew_every=2.0)
+        rules = Rules(me=me, on_time=timedelta(seconds=30), clock_grace=timedelta(seconds=5), renew_every=2.0)
         worker = Worker(parts, rules)
         machine.home.mkdir(exist_ok=True)
         worker.start(self.time.now)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from cronkeeper.common import schedule
 from cronkeeper.common.errors import Invalid
 from cronkeeper.common.model import SkipReason
-from cronkeeper.common.schedule import Lateness, due_ticks
+from cronkeeper.common.schedule import due_ticks
 
-LATENESS = Lateness()
+ON_TIME = timedelta(seconds=30)
 BORN = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
 
 
@@ -66,68 +66,68 @@ def test_a_schedule_that_both_read_alike_is_kept_as_it_is(text: str) -> None:
 
 
 def test_nothing_is_due_before_the_job_was_made() -> None:
-    assert due_ticks(Job(), None, minute(0) + timedelta(seconds=59), LATENESS).ticks == ()
-    assert due_ticks(Job(), None, minute(1), LATENESS).ticks == (minute(1),)
+    assert due_ticks(Job(), None, minute(0) + timedelta(seconds=59), ON_TIME).ticks == ()
+    assert due_ticks(Job(), None, minute(1), ON_TIME).ticks == (minute(1),)
 
 
 def test_a_tick_that_was_dealt_with_is_never_due_again() -> None:
-    assert due_ticks(Job(), minute(1), minute(1) + timedelta(seconds=59), LATENESS).ticks == ()
+    assert due_ticks(Job(), minute(1), minute(1) + timedelta(seconds=59), ON_TIME).ticks == ()
 
 
 def test_a_job_without_a_schedule_is_never_due() -> None:
-    assert due_ticks(Job(schedule=None), None, minute(9), LATENESS).ticks == ()
+    assert due_ticks(Job(schedule=None), None, minute(9), ON_TIME).ticks == ()
 
 
 def test_after_a_gap_the_latest_tick_runs_and_the_others_are_named() -> None:
-    due = due_ticks(Job(), minute(1), minute(9) + timedelta(seconds=45), LATENESS)
+    due = due_ticks(Job(), minute(1), minute(9) + timedelta(seconds=45), ON_TIME)
     assert due.ticks == (minute(9),)
     assert [(s.first, s.last, s.reason) for s in due.skips] == [(minute(2), minute(8), SkipReason.COALESCED)]
 
 
 def test_what_is_older_than_max_lateness_never_runs() -> None:
     now = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
-    due = due_ticks(Job(schedule="0 0 * * *"), None, now, LATENESS)
+    due = due_ticks(Job(schedule="0 0 * * *"), None, now, ON_TIME)
     assert due.ticks == ()
     assert [(s.first.day, s.last.day, s.reason) for s in due.skips] == [(2, 4, SkipReason.TOO_LATE)]
 
 
 def test_how_late_a_tick_may_be_is_the_jobs_own_and_never_less_than_on_time() -> None:
     now = minute(9) + timedelta(seconds=20)
-    assert due_ticks(Job(schedule="5 * * * *", max_lateness=600.0), None, now, LATENESS).ticks == (minute(5),)
-    assert due_ticks(Job(schedule="5 * * * *", max_lateness=60.0), None, now, LATENESS).ticks == ()
-    assert due_ticks(Job(schedule="9 * * * *", max_lateness=0.0), None, now, LATENESS).ticks == (minute(9),)
+    assert due_ticks(Job(schedule="5 * * * *", max_lateness=600.0), None, now, ON_TIME).ticks == (minute(5),)
+    assert due_ticks(Job(schedule="5 * * * *", max_lateness=60.0), None, now, ON_TIME).ticks == ()
+    assert due_ticks(Job(schedule="9 * * * *", max_lateness=0.0), None, now, ON_TIME).ticks == (minute(9),)
 
 
 def test_nothing_is_due_of_a_job_that_is_not_enabled_and_cron_does_not_know_it() -> None:
     for text in ("* * * * *", "@once"):
         job = Job(schedule=text, at=minute(5) if text == "@once" else None, enabled=False)
         assert schedule.next_tick(job, BORN) is None
-        assert due_ticks(job, None, minute(9), LATENESS) == schedule.Due()
+        assert due_ticks(job, None, minute(9), ON_TIME) == schedule.Due()
         assert schedule.cron_fields(job, UTC, BORN) is None
 
 
 def test_a_one_shot_is_due_once_and_never_too_late() -> None:
     job = Job(schedule="@once", at=minute(5))
-    assert due_ticks(job, None, minute(4), LATENESS).ticks == ()
-    assert due_ticks(job, None, minute(5) + timedelta(days=400), LATENESS).ticks == (minute(5),)
-    assert due_ticks(job, minute(5), minute(50), LATENESS).ticks == ()
+    assert due_ticks(job, None, minute(4), ON_TIME).ticks == ()
+    assert due_ticks(job, None, minute(5) + timedelta(days=400), ON_TIME).ticks == (minute(5),)
+    assert due_ticks(job, minute(5), minute(50), ON_TIME).ticks == ()
 
 
 def test_a_one_shot_that_was_put_off_past_its_instant_is_not_due_when_it_is_enabled_again() -> None:
     job = Job(schedule="@once", at=minute(5), effective_from=minute(6))
-    assert due_ticks(job, None, minute(7), LATENESS).ticks == ()
-    assert due_ticks(Job(schedule="@once", effective_from=minute(6)), None, minute(7), LATENESS).ticks == (
+    assert due_ticks(job, None, minute(7), ON_TIME).ticks == ()
+    assert due_ticks(Job(schedule="@once", effective_from=minute(6)), None, minute(7), ON_TIME).ticks == (
         minute(6),
     )
 
 
 def test_a_one_shot_without_an_instant_is_due_when_it_was_made() -> None:
-    assert due_ticks(Job(schedule="@once"), None, BORN, LATENESS).ticks == (BORN,)
+    assert due_ticks(Job(schedule="@once"), None, BORN, ON_TIME).ticks == (BORN,)
 
 
 def test_ticks_are_those_of_the_jobs_own_zone() -> None:
     job = Job(schedule="0 9 * * *", timezone="Europe/Berlin", effective_from=BORN - timedelta(days=1))
-    due = due_ticks(job, None, datetime(2026, 3, 1, 8, 0, 1, tzinfo=UTC), LATENESS)
+    due = due_ticks(job, None, datetime(2026, 3, 1, 8, 0, 1, tzinfo=UTC), ON_TIME)
     assert due.ticks == (datetime(2026, 3, 1, 8, 0, tzinfo=UTC),)
 
 
@@ -159,7 +159,7 @@ def test_asked_again_and_again_every_tick_is_dealt_with_exactly_once(
     ranges = []
     for pause in pauses:
         now += timedelta(seconds=pause)
-        due = due_ticks(job, watermark, now, LATENESS)
+        due = due_ticks(job, watermark, now, ON_TIME)
         assert all(now - timedelta(hours=1) <= tick <= now for tick in due.ticks)
         ran += due.ticks
         ranges += due.skips
