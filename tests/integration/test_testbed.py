@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy
 from kazoo.client import KazooClient
 from support.wait import wait_until
-from testbed.services import MariaDB, MissingProgram, SeaweedFS, Server, ZooKeeper
+from testbed.services import MariaDB, MissingProgram, SeaweedFS, Server, ZooKeeper, free_port
 
 KINDS = {"ZooKeeper": ZooKeeper, "MariaDB": MariaDB, "SeaweedFS": SeaweedFS}
 STARTER = """
@@ -57,21 +57,23 @@ def test_mariadb_keeps_what_was_committed_when_it_is_killed_and_restarted(
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_server_dies_with_the_process_that_started_it(name: str, tmp_path: Path) -> None:
-    starter = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", STARTER, name, str(tmp_path / "home")],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-    )
-    assert starter.stdout is not None
-    assert starter.stdin is not None
-    pid = int(starter.stdout.readline())
-    assert _runs(pid)
-    starter.send_signal(signal.SIGKILL)
-    starter.wait()
-    wait_until(lambda: not _runs(pid))
-    starter.stdout.close()
-    starter.stdin.close()
+    ) as starter:
+        assert starter.stdout is not None
+        pid = int(starter.stdout.readline())
+        assert _runs(pid)
+        starter.send_signal(signal.SIGKILL)
+        starter.wait()
+        wait_until(lambda: not _runs(pid))
+
+
+def test_no_port_is_given_twice() -> None:
+    given = [free_port() for _ in range(2000)]
+    assert len(set(given)) == len(given)
 
 
 def test_a_missing_program_is_named_with_the_way_to_install_it(

@@ -15,6 +15,7 @@ START_TIMEOUT = 60.0
 # Below the range that the kernel takes the ports of outgoing connections from, so that nobody else gets the
 # port of a server that is down, least of all a client that tries to reach it.
 PORTS = range(15000, 32000)
+_given: set[int] = set()
 
 
 class MissingProgram(RuntimeError):
@@ -22,14 +23,17 @@ class MissingProgram(RuntimeError):
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port on which nothing listens."""
+    """A TCP port on which nothing listens. None is given twice: a server may not listen on its ports yet."""
     while True:
         port = random.choice(PORTS)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind((host, port))
             except OSError:
                 continue
+            _given.add(port)
             return port
 
 
