@@ -31,7 +31,7 @@ lint: venv-dev
 test: deps lint
 	@$(BIN)/pytest tests
 
-# make bench WHAT=latency|burst|idle|upload|posts runs one of them.
+# make bench WHAT=latency|burst|idle|upload|lists|posts runs one of them.
 bench: deps venv-dev
 	@$(BIN)/python -m bench $(WHAT)
 

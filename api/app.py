@@ -7,7 +7,21 @@ from flask import Blueprint, Flask
 from flask.json.provider import DefaultJSONProvider
 from flask_swagger_ui import get_swaggerui_blueprint  # type: ignore[import-untyped]
 
-from . import access, artifacts, body, health, jobs, nodes, problems, reports, request_id, runs, services
+from . import (
+    access,
+    artifacts,
+    body,
+    health,
+    jobs,
+    metrics,
+    nodes,
+    problems,
+    reports,
+    request_id,
+    runs,
+    services,
+    tokens,
+)
 from .schemas import ProblemSchema
 from .services import Services
 
@@ -66,12 +80,13 @@ def create_app(given: Services) -> Flask:
         },
     )
     services.install(app, given)
+    metrics.install(app, given)
     runs.install(app, given.max_waiters)
     health.install(app, given.desk)
     request_id.install(app)
     access.guard(app)
     api = _Api(app)
-    for each in (jobs, runs, nodes, artifacts, health, reports):
+    for each in (jobs, runs, nodes, tokens, artifacts, health, metrics, reports):
         api.register_blueprint(each.blueprint)
     app.register_blueprint(_docs())
     problems.register(app)

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from cronkeeper.common.artifacts.store import sha256_of
 from cronkeeper.common.errors import Invalid
-from cronkeeper.common.model import Artifact, Concurrency, Definition, Job, JobType, NewJob, encode
+from cronkeeper.common.model import Artifact, CatchUp, Concurrency, Definition, Job, JobType, NewJob, encode
 from cronkeeper.common.schedule import ONCE, parse
 
 from .fields import MAX_NAME, PutFile
@@ -26,10 +26,7 @@ _LEFT_OUT = {
     "run_as": None,
     "concurrency": Concurrency.FORBID,
 }
-_FIXED = {
-    "type": "can't be changed: create a new job",
-    "node": "can't be changed yet: duplicate the job, with another node",
-}
+_FIXED = {"type": "can't be changed: create a new job"}
 
 Fields = Mapping[str, Any]
 
@@ -91,6 +88,10 @@ def _checked(values: dict[str, Any], before: Job | None, now: datetime) -> NewJo
     if complaint is not None:
         wrong["at"] = [complaint]
     new = NewJob(**values)
+    if new.catch_up is CatchUp.ALL and new.concurrency is Concurrency.REPLACE:
+        wrong["catch_up"] = [
+            "all and concurrency replace exclude each other: a missed tick would end the one before"
+        ]
     if before is not None:
         wrong |= {name: [why] for name, why in _FIXED.items() if getattr(new, name) != getattr(before, name)}
     if len(encode(new)) > MAX_BYTES:

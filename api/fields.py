@@ -10,6 +10,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
+from cronkeeper.common import labels
 from cronkeeper.common.errors import Invalid, NotFound
 from cronkeeper.common.schedule import check_zone
 
@@ -26,6 +27,8 @@ RESERVED = "CRONKEEPER_"
 """What the names of the variables begin with that a run gets from us."""
 SHELLS_OWN = frozenset({"BASHOPTS", "EUID", "OPTIND", "PPID", "SHELLOPTS", "UID"})
 PUBLIC_KEY_BYTES = 32
+MAX_LABELS = 20
+"""How many a job may require."""
 _LAST_YEAR = 2999
 _AT = "an instant with its offset is expected, such as 2030-01-31T12:00:00Z or 2030-01-31T12:00:00+01:00"
 _FILE = "a file in base64 is expected, or the URL of an artifact"
@@ -105,6 +108,15 @@ class Seconds(fields.Float):
         return number
 
 
+class Bytes(fields.Integer):
+    """A number of bytes."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValidationError("a whole number of bytes is expected")
+        return value
+
+
 class Arguments(fields.List[str]):
     """What a program is given, one text each."""
 
@@ -139,6 +151,21 @@ class Environment(fields.Dict):
         if holed:
             raise ValidationError(f"{holed[0][:MAX_NAME]} has a NUL character, which no program takes")
         _check_size("environment is", sum(len(f"{name}={text}".encode()) + 1 for name, text in value.items()))
+        return value
+
+
+class Labels(fields.Dict):
+    """Labels: a value for each key."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, str]:
+        if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+            raise ValidationError("an object is expected whose values are strings")
+        if len(value) > MAX_LABELS:
+            raise ValidationError(f"it has {len(value)} labels; accepted: up to {MAX_LABELS}")
+        try:
+            labels.check(value)
+        except Invalid as error:
+            raise ValidationError(str(error)) from error
         return value
 
 

@@ -12,10 +12,12 @@ from cronkeeper.common.store.job_query import JobSort
 from .fields import (
     Arguments,
     ArtifactUrl,
+    Bytes,
     Environment,
     File,
     Flag,
     Instant,
+    Labels,
     Seconds,
     command_line,
     file_name,
@@ -30,6 +32,7 @@ from .schemas import NODE_NAME, Strict, about
 
 MAX_SCHEDULE = 1000
 DAY = 24 * 3600
+GIB = 1024**3
 _USER = r"[a-z_][a-z0-9_-]{0,31}\$?"
 _TYPES_OF_FIELD = {
     "command": (JobType.COMMAND,),
@@ -97,6 +100,15 @@ class NewJobSchema(Strict):
         validate=matching(NODE_NAME, "the name of a node"),
         metadata=about("The only node that may run it; by default any may."),
     )
+    requires = Labels(
+        keys=fields.String(),
+        values=fields.String(),
+        metadata=about(
+            "Labels that its node must have, up to 20; by default none. Keys and values have 1 to 63 of A-Z, a-z, "
+            "0-9, dot, underscore, slash and hyphen.",
+            example={"disk": "ssd"},
+        ),
+    )
     run_as = fields.String(
         allow_none=True,
         validate=matching(_USER, "the name of a POSIX user"),
@@ -124,16 +136,28 @@ class NewJobSchema(Strict):
     concurrency = fields.Enum(
         Concurrency,
         by_value=fields.String,
-        metadata=about("Whether runs may overlap; by default forbid: a tick is skipped while a run goes on."),
+        metadata=about(
+            "What becomes of a tick that falls due while a run goes on: by default forbid, it is skipped; allow, "
+            "it runs beside it; replace, the run is ended, as by a timeout, and the tick runs then."
+        ),
     )
     catch_up = fields.Enum(
         CatchUp,
         by_value=fields.String,
-        metadata=about("Which of the ticks that were missed run later; by default latest."),
+        metadata=about(
+            "Which of the ticks that were missed run later; by default latest. With all, none is skipped because a "
+            "run goes on: it waits for its turn. Not together with concurrency replace."
+        ),
     )
     max_lateness = Seconds(
         validate=validate.Range(0, 31 * DAY),
         metadata=about("Seconds after which a missed tick runs no more, up to 31 days; by default 3600."),
+    )
+    max_output = Bytes(
+        validate=validate.Range(0, GIB),
+        metadata=about(
+            "Bytes of each of stdout and stderr that are kept of a run, up to 1 GiB; by default 16 MiB."
+        ),
     )
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)
@@ -165,7 +189,7 @@ def _is_once(schedule: Any) -> bool:
 
 
 class JobPatchSchema(NewJobSchema):
-    """The fields to change. What is left out stays; type and node can't be changed."""
+    """The fields to change. What is left out stays; the type can't be changed."""
 
 
 class DuplicateSchema(Strict):
@@ -176,6 +200,9 @@ class DuplicateSchema(Strict):
         allow_none=True,
         validate=matching(NODE_NAME, "the name of a node"),
         metadata=about("By default that of the job; null: any."),
+    )
+    requires = Labels(
+        keys=fields.String(), values=fields.String(), metadata=about("By default those of the job.")
     )
     at = Instant(allow_none=True, metadata=about(f"With {ONCE}: by default that of the job; null: at once."))
 
@@ -213,14 +240,22 @@ class JobSchema(Schema):
     timezone = fields.String()
     next_ticks = fields.List(Instant(), metadata=about("The next three instants at which it is due."))
     node = fields.String(allow_none=True)
+    requires = fields.Dict(keys=fields.String(), values=fields.String())
     run_as = fields.String(allow_none=True)
-    env = fields.Dict(keys=fields.String(), values=fields.String())
+    env = fields.Dict(keys=fields.String(), values=fields.String(allow_none=True))
     stdin = fields.String(allow_none=True)
+    hidden = fields.List(
+        fields.String(),
+        metadata=about(
+            "Which of env and stdin only admins may see, of a job with run_as: null here, as each value in env is."
+        ),
+    )
     timeout = fields.Float(allow_none=True)
     grace = fields.Float()
     concurrency = fields.Enum(Concurrency, by_value=fields.String)
     catch_up = fields.Enum(CatchUp, by_value=fields.String)
     max_lateness = fields.Float()
+    max_output = fields.Integer()
     rev = fields.Integer(metadata=about("Grows with every change."))
     assigned_node = fields.String(allow_none=True)
     placement = fields.String(allow_none=True, metadata=about("Why it is on that node, or on none."))

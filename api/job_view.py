@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from cron_descriptor import FormatError, Options, get_description  # type: ignore[import-untyped]
 
-from cronkeeper.common.model import Job, Run
-from cronkeeper.common.schedule import NAMES, ONCE, next_tick, once
+from cronkeeper.common import schedule
+from cronkeeper.common.model import Job, Role, Run
+from cronkeeper.common.schedule import NAMES, ONCE, once
 from cronkeeper.manager import runs
 
+from .access import actor
 from .services import services
 
 NEXT_TICKS = 3
@@ -27,6 +30,7 @@ class ShownJob(Job):
     description: str | None
     next_ticks: tuple[datetime, ...]
     last_run: Run | None
+    hidden: tuple[str, ...]
 
 
 def shown(job: Job) -> ShownJob:
@@ -47,12 +51,22 @@ def all_shown(jobs: Sequence[Job]) -> list[ShownJob]:
 
 
 def _shown(job: Job, last_run: Run | None, now: datetime) -> ShownJob:
+    masked = _masked(job)
     return ShownJob(
-        **{name: getattr(job, name) for name in _OF_JOB},
+        **{name: getattr(job, name) for name in _OF_JOB} | masked,
+        hidden=tuple(masked),
         description=description(job),
         next_ticks=next_ticks(job, now),
         last_run=last_run,
     )
+
+
+def _masked(job: Job) -> dict[str, Any]:
+    """What may be secret in a job that runs as a user of its own, as it is shown to those who are no admins."""
+    if job.run_as is None or actor().role is Role.ADMIN:
+        return {}
+    masked = {"env": dict.fromkeys(job.env), "stdin": None}
+    return {name: value for name, value in masked.items() if getattr(job, name)}
 
 
 def description(job: Job) -> str | None:
@@ -66,21 +80,13 @@ def description(job: Job) -> str | None:
 
 def next_ticks(job: Job, now: datetime) -> tuple[datetime, ...]:
     """The next instants at which the job is due, in UTC: none for one that is disabled or has ended."""
-    ticks: list[datetime] = []
-    if job.ended_at is not None:
-        return ()
-    while len(ticks) < NEXT_TICKS:
-        tick = next_tick(job, ticks[-1] if ticks else now)
-        if tick is None:
-            break
-        ticks.append(tick)
-    return tuple(ticks)
+    return () if job.ended_at is not None else schedule.next_ticks(job, now, NEXT_TICKS)
 
 
 @lru_cache(maxsize=10_000)
-def _described(schedule: str) -> str:
+def _described(text: str) -> str:
     """In words where there are words for it; else its five fields."""
-    fields = NAMES.get(schedule, schedule)
+    fields = NAMES.get(text, text)
     minute, hour, day, month, weekday = fields.split()
     if any("*" in each and "," in each for each in fields.split()):
         return fields

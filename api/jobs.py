@@ -1,7 +1,6 @@
 """Jobs."""
 
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import wraps
@@ -16,10 +15,12 @@ from cronkeeper.manager import jobs, nodes
 from cronkeeper.manager.jobs import Edit
 
 from . import conditions, drafts, job_schemas, paging
-from .access import actor, require_admin
+from .access import actor
 from .blueprint import Blueprint
-from .body import read_json, require_empty, take_absent_as_empty
+from .body import require_empty, take_absent_as_empty
+from .ids import numbered
 from .job_view import ShownJob, all_shown, shown, shown_new
+from .rights import only_admins_say_run_as, only_who_has_the_right, require_right_to
 from .services import services
 
 log = logging.getLogger(__name__)
@@ -29,32 +30,11 @@ blueprint = Blueprint("jobs", __name__, description="What is to run, and when.")
 Fields = dict[str, Any]
 Answer = tuple[ShownJob, dict[str, str]]
 
-_ID = re.compile(r"[1-9][0-9]{0,17}")
 _PLACES: Mapping[JobSort, Any] = {
     JobSort.ID: paging.Id,
     JobSort.NAME: str,
     JobSort.UPDATED_AT: paging.Micros,
 }
-
-
-def numbered(job_id: str) -> int:
-    """The number in a job's id. Raises: NotFound."""
-    if not _ID.fullmatch(job_id):
-        raise NotFound(f"there is no job {job_id!r}: ids are numbers")
-    return int(job_id)
-
-
-def _only_admins_say_run_as(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Before anything else is said about the job: a user learns nothing by trying."""
-
-    @wraps(view)
-    def checked(*args: Any, **kwargs: Any) -> Any:
-        body = read_json()
-        if isinstance(body, dict) and body.get("run_as") is not None:
-            require_admin("run_as")
-        return view(*args, **kwargs)
-
-    return checked
 
 
 def _body_is_optional(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -67,7 +47,7 @@ def _body_is_optional(view: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @blueprint.route("/jobs", methods=["POST"])
-@_only_admins_say_run_as
+@only_admins_say_run_as
 @blueprint.arguments(job_schemas.NEW_JOB)
 @blueprint.response(201, job_schemas.JOB, headers=conditions.ETAG)
 @blueprint.doc(parameters=[conditions.IDEMPOTENCY_KEY])
@@ -115,7 +95,8 @@ def show(job_id: str) -> Answer:
 
 
 @blueprint.route("/jobs/<job_id>", methods=["PATCH"])
-@_only_admins_say_run_as
+@only_who_has_the_right
+@only_admins_say_run_as
 @blueprint.arguments(job_schemas.JOB_PATCH)
 @blueprint.response(200, job_schemas.JOB, headers=conditions.ETAG)
 @blueprint.doc(parameters=[conditions.IF_MATCH])
@@ -129,7 +110,8 @@ def change(fields: Fields, job_id: str) -> Answer:
 
 
 @blueprint.route("/jobs/<job_id>", methods=["PUT"])
-@_only_admins_say_run_as
+@only_who_has_the_right
+@only_admins_say_run_as
 @blueprint.arguments(job_schemas.NEW_JOB)
 @blueprint.response(200, job_schemas.JOB, headers=conditions.ETAG)
 @blueprint.doc(parameters=[conditions.IF_MATCH])
@@ -143,6 +125,7 @@ def redefine(fields: Fields, job_id: str) -> Answer:
 
 
 @blueprint.route("/jobs/<job_id>", methods=["DELETE"])
+@only_who_has_the_right
 @blueprint.response(204)
 @blueprint.doc(parameters=[conditions.IF_MATCH])
 def remove(job_id: str) -> None:
@@ -151,11 +134,13 @@ def remove(job_id: str) -> None:
     It stays readable. A run in progress goes on to its end.
     """
     number, revs = numbered(job_id), conditions.expected_revs()
-    job = jobs.remove(services().desk, number, actor().name, services().clock(), revs=revs)
+    now = services().clock()
+    job = jobs.remove(services().desk, number, actor().name, now, revs=revs, check=require_right_to)
     log.info("job %d, %s, removed by %s", job.id, job.name, actor().name)
 
 
 @blueprint.route("/jobs/<job_id>/pause", methods=["POST"])
+@only_who_has_the_right
 @blueprint.response(200, job_schemas.JOB, headers=conditions.ETAG)
 @blueprint.doc(parameters=[conditions.IF_MATCH])
 def pause(job_id: str) -> Answer:
@@ -167,6 +152,7 @@ def pause(job_id: str) -> Answer:
 
 
 @blueprint.route("/jobs/<job_id>/resume", methods=["POST"])
+@only_who_has_the_right
 @blueprint.response(200, job_schemas.JOB, headers=conditions.ETAG)
 @blueprint.doc(parameters=[conditions.IF_MATCH])
 def resume(job_id: str) -> Answer:
@@ -175,6 +161,7 @@ def resume(job_id: str) -> Answer:
 
 
 @blueprint.route("/jobs/<job_id>/duplicate", methods=["POST"])
+@only_who_has_the_right
 @_body_is_optional
 @blueprint.arguments(job_schemas.DUPLICATE, required=False)
 @blueprint.response(201, job_schemas.JOB, headers=conditions.ETAG)
@@ -182,7 +169,7 @@ def duplicate(fields: Fields, job_id: str) -> Answer:
     """Create a job like this one"""
     desk, now = services().desk, services().clock()
     original = jobs.get(desk, numbered(job_id))
-    _require_right_to(original)
+    require_right_to(original)
     new = drafts.copied(original, fields, now)
     _require_known(new.node)
     job = jobs.submit(desk, new, actor().name, now)
@@ -202,14 +189,13 @@ def _created(job: Job, *, repeated: bool) -> Answer:
 
 def _edited(job_id: str, fields: Fields, change: Callable[[Job], Definition]) -> Answer:
     """Change a job; its file is stored once all else is known to be right."""
-
-    def allowed(job: Job) -> Definition:
-        _require_right_to(job)
-        return change(job)
-
-    allowed(jobs.get(services().desk, numbered(job_id)))
+    job = jobs.get(services().desk, numbered(job_id))
+    require_right_to(job)
+    new = change(job)
+    if new.node != job.node:
+        _require_known(new.node)
     _store(fields)
-    return _do(job_id, "edit", allowed)
+    return _do(job_id, "edit", change)
 
 
 def _switched(job_id: str, action: str, *, enabled: bool) -> Answer:
@@ -218,17 +204,15 @@ def _switched(job_id: str, action: str, *, enabled: bool) -> Answer:
 
 
 def _do(job_id: str, action: str, change: Callable[[Job], Definition]) -> Answer:
+    def allowed(job: Job) -> Definition:
+        require_right_to(job)
+        return change(job)
+
     revs = conditions.expected_revs()
-    edit = Edit(action=action, change=change, actor=actor().name, now=services().clock(), revs=revs)
+    edit = Edit(action=action, change=allowed, actor=actor().name, now=services().clock(), revs=revs)
     job = jobs.edit(services().desk, numbered(job_id), edit)
     log.info("job %d, %s: %s by %s, now at rev %d", job.id, job.name, action, actor().name, job.rev)
     return _answer(job)
-
-
-def _require_right_to(job: Job) -> None:
-    """Who may not say which user runs a job may not say what that user runs."""
-    if job.run_as is not None:
-        require_admin(f"what runs as {job.run_as}")
 
 
 def _require_known(node: str | None) -> None:

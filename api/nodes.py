@@ -9,7 +9,7 @@ from cronkeeper.manager import nodes
 from cronkeeper.manager.nodes import NodeView
 
 from . import schemas
-from .access import actor, require_admin
+from .access import actor, admins_only
 from .blueprint import Blueprint
 from .services import services
 
@@ -33,6 +33,7 @@ def show(name: str) -> NodeView:
 
 
 @blueprint.route("/nodes", methods=["POST"])
+@admins_only("adding a node")
 @blueprint.arguments(schemas.NEW_NODE)
 @blueprint.response(201, schemas.NODE)
 def add(fields: dict[str, Any]) -> NodeView:
@@ -40,7 +41,6 @@ def add(fields: dict[str, Any]) -> NodeView:
 
     For admins only. It may be repeated with the same key.
     """
-    require_admin("adding a node")
     node = Node(name=fields["name"], public_key=fields["public_key"], added_at=services().clock())
     nodes.add(services().desk, node)
     log.info("node %s added by %s", node.name, actor().name)

@@ -34,8 +34,9 @@ def take() -> dict[str, list[str]]:
     """Take in a node's reports, signed with its key"""
     request.max_content_length = MAX_BYTES
     body = request.get_data(cache=False)
-    reports.identify(services().desk, _header(NODE_HEADER), body, _header(SIGNATURE_HEADER))
-    acknowledged = reports.accept(services().desk, _decode(body), services().clock())
+    desk, node = services().desk, _header(NODE_HEADER)
+    reports.identify(desk, node, body, _header(SIGNATURE_HEADER))
+    acknowledged = reports.accept(desk, node, _decode(body), services().clock())
     return {"acknowledged": acknowledged}
 
 

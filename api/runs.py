@@ -15,7 +15,8 @@ from . import paging, schemas
 from .access import actor
 from .blueprint import Blueprint
 from .body import require_empty
-from .jobs import numbered
+from .ids import numbered
+from .rights import only_who_has_the_right, require_right_to
 from .services import services
 from .waiting import Waiters
 
@@ -31,7 +32,8 @@ _TEXT: dict[str, Any] = {
     "content_type": "text/plain; charset=utf-8",
     "headers": {
         SIZE_HEADER: {
-            "description": "Bytes that were written; of a large output less is kept.",
+            "description": "Bytes that were written. Where there are more than in the answer, the others are not "
+            "kept: see max_output of the job.",
             "schema": {"type": "integer"},
         }
     },
@@ -44,6 +46,7 @@ def install(app: Flask, max_waiters: int) -> None:
 
 
 @blueprint.route("/jobs/<job_id>/runs", methods=["POST"])
+@only_who_has_the_right
 @blueprint.arguments(schemas.WAIT_QUERY, location="query")
 @blueprint.response(202, schemas.RUN)
 @blueprint.alt_response(200, schema=schemas.RUN, description="It has ended")
@@ -53,8 +56,8 @@ def request_run(query: dict[str, float], job_id: str) -> tuple[Run, int, dict[st
     With `wait` the answer comes when the run has ended (200), or when the time is up (202).
     """
     require_empty()
-    desk = services().desk
-    run = runs.request(desk, numbered(job_id), actor().name, services().clock())
+    desk, now = services().desk, services().clock()
+    run = runs.request(desk, numbered(job_id), actor().name, now, check=require_right_to)
     log.info("run %s requested by %s", run.id, actor().name)
     if query["wait"] > 0:
         run = cast(Waiters, current_app.extensions[_WAITERS]).await_end(desk, run, query["wait"])
@@ -104,7 +107,12 @@ def stderr(run_id: str) -> Response:
 
 
 def _output(run_id: str, stream: Stream) -> Response:
-    output = runs.output(services().desk, run_id, stream)
+    desk = services().desk
+    output = runs.output(desk, run_id, stream)
     # A job may write HTML: nobody's browser is to take it for a page of ours.
     headers = {SIZE_HEADER: str(output.size), "X-Content-Type-Options": "nosniff"}
-    return Response(output.data, headers=headers, content_type=_TEXT["content_type"])
+    if output.stored is None:
+        return Response(output.data, headers=headers, content_type=_TEXT["content_type"])
+    stored = runs.open_output(desk, run_id, stream)
+    headers["Content-Length"] = str(stored.size)
+    return Response(stored, headers=headers, content_type=_TEXT["content_type"])

@@ -89,6 +89,14 @@ class NodeSchema(Schema):
         allow_none=True,
         metadata=about("Whether a crond runs there; null while it is not live."),
     )
+    labels = fields.Dict(
+        attribute="live.labels",
+        dump_default=None,
+        allow_none=True,
+        keys=fields.String(),
+        values=fields.String(),
+        metadata=about("What it is or has; null while it is not live."),
+    )
     version = fields.String(attribute="live.version", dump_default=None, allow_none=True)
     boot_id = fields.Method(
         "_boot_id",

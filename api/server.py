@@ -81,10 +81,12 @@ def gunicorn_app(
     workers: int,
     threads: int,
     graceful_timeout: int = 30,
+    patience: float = 30.0,
 ) -> Runnable:
     """gunicorn with `workers` processes of `threads` threads; each process calls the factory after its fork.
 
-    Once it is told to stop, requests in progress have `graceful_timeout` seconds to end.
+    Once it is told to stop, requests in progress have `graceful_timeout` seconds to end. A body that pauses for
+    `patience` seconds is given up, since it occupies a thread, and its sender may have died.
     """
     from gunicorn.app.base import BaseApplication
 
@@ -94,6 +96,7 @@ def gunicorn_app(
         "threads": threads,
         "worker_class": "gthread",
         "graceful_timeout": graceful_timeout,
+        "pre_request": lambda _, request: request.unreader.sock.settimeout(patience),
         # A socket in the home folder for a command that we do not use; older versions have no such thing.
         "control_socket_disable": True,
     }

@@ -1,11 +1,12 @@
 """What the API's views work with, made once for each process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
 from flask import Flask, current_app
+from prometheus_client.registry import Collector
 
 from cronkeeper.common.clock import utc_now
 from cronkeeper.manager.desk import Desk
@@ -25,6 +26,8 @@ class Services:
     max_waiters: int
     version: str
     clock: Callable[[], datetime] = utc_now
+    figures: Sequence[Collector] = ()
+    """Of other parts in this process: they are shown with the API's."""
 
 
 def install(app: Flask, services: Services) -> None:

@@ -12,15 +12,17 @@ ROOT = Path(__file__).parents[1]
 # Hosts made of namespaces, real servers and a client of the API are the same as in the tests.
 sys.path[:0] = [str(ROOT / "deploy/testbed"), str(ROOT / "tests")]
 
-from bench import burst, idle, latency, measure, posts, upload  # noqa: E402
+from bench import burst, idle, latency, lists, measure, posts, upload  # noqa: E402
 
 BENCHES = {
     "latency": latency.run,
     "burst": burst.run,
     "idle": idle.run,
     "upload": lambda home, install, _jobs, runs: upload.run(home, install, runs),
+    "lists": lists.run,
     "posts": lambda home, install, _jobs, runs: posts.run(home, install, runs),
 }
+JOBS = {"latency": latency.JOBS, "lists": 10_000}
 
 
 def main() -> int:
@@ -28,7 +30,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("what", nargs="?", default="all", choices=[*BENCHES, "all"])
     parser.add_argument("--install", default="embedded", choices=["embedded", "cluster"])
-    parser.add_argument("--jobs", type=int, help="how many; default: 200 for latency, else 1000")
+    parser.add_argument(
+        "--jobs", type=int, help="how many; default: 200 for latency, 10,000 for lists, else 1000"
+    )
     parser.add_argument("--runs", type=int, default=3, help="how often; the tables show each and the median")
     options = parser.parse_args()
     if os.geteuid() != 0:
@@ -41,7 +45,7 @@ def main() -> int:
         home = Path(tempfile.mkdtemp(prefix="cronkeeper-bench-"))
         home.chmod(0o755)  # jobs of any user write there
         try:
-            jobs = options.jobs if options.jobs is not None else latency.JOBS if name == "latency" else 1000
+            jobs = options.jobs if options.jobs is not None else JOBS.get(name, 1000)
             BENCHES[name](home, options.install, jobs, options.runs)
         finally:
             shutil.rmtree(home, ignore_errors=True)

@@ -24,6 +24,8 @@ STYLES = {
 }
 UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 """Letters of durations, and their seconds."""
+SIZES = {"G": 1024**3, "M": 1024**2, "K": 1024}
+"""Letters of sizes, and their bytes."""
 
 
 def cell(name: str, value: Any) -> Cell:
@@ -32,6 +34,10 @@ def cell(name: str, value: Any) -> Cell:
         return NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no", ("green" if value else "red") if name == "live" else ""
+    if isinstance(value, dict):
+        return (
+            (printable(", ".join(f"{key}={each}" for key, each in value.items())), "") if value else NOTHING
+        )
     if name in ("status", "state"):
         return printable(value), STYLES.get(value, "")
     if name in ("at", "tick") or name.endswith("_at"):
@@ -56,6 +62,14 @@ def duration(seconds: float) -> str:
         if seconds >= size and seconds % size == 0:
             return f"{seconds / size:g}{letter}"
     return f"{seconds:g}s"
+
+
+def size(count: int) -> str:
+    """Bytes in the largest unit that leaves nothing over, as the options take them."""
+    for letter, unit in SIZES.items():
+        if count >= unit and count % unit == 0:
+            return f"{count // unit}{letter}"
+    return str(count)
 
 
 def words(values: list[str]) -> str:

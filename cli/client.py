@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import click
 
@@ -35,7 +35,7 @@ class Refused(click.ClickException):
 
 
 class Missing(Refused):
-    """There is no such job, run or node."""
+    """There is no such job, run, node or token."""
 
     exit_code = 3
 
@@ -79,7 +79,7 @@ class Client:
     def __init__(self, url: str, token: str | None) -> None:
         import urllib3
 
-        self._url = url.rstrip("/")
+        self._url = _checked_url(url)
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._http = urllib3.PoolManager(retries=False)
 
@@ -128,6 +128,13 @@ class Client:
             raise _refusal(answer.status, answer.data)
         return Answer(answer.status, answer.headers, answer.data)
 
+    def open(self, path: str) -> "BaseHTTPResponse":
+        """GET what may be too large to be held: its body is still to be read. Raises: what `call` raises."""
+        answer = self._sent("GET", path, headers=self._headers, patience=0.0, preload_content=False)
+        if answer.status >= 300:
+            raise _refusal(answer.status, answer.data)
+        return answer
+
     def _sent(self, method: str, path: str, *, patience: float, **content: Any) -> "BaseHTTPResponse":
         import urllib3
 
@@ -135,7 +142,7 @@ class Client:
         try:
             return self._http.request(method, self._url + path, **content, timeout=timeout, redirect=False)
         except urllib3.exceptions.LocationValueError as error:
-            raise click.UsageError(f"{self._url} is no URL such as {DEFAULT_URL}") from error
+            raise _no_url(self._url) from error
         except urllib3.exceptions.NewConnectionError as error:
             raise Unreachable(
                 f"no cronkeeper answers at {self._url}: start one with `cronkeeper up`, or say where it is "
@@ -263,8 +270,29 @@ def _read(file: Path, what: str) -> str:
         raise click.UsageError(f"the {what}'s file {file} can't be read: {error}") from error
 
 
+def _checked_url(text: str) -> str:
+    """The URL without a slash at its end."""
+    url = text.strip().rstrip("/")
+    try:
+        parts = urlsplit(url)
+        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # such as a port that is no number
+        right = False
+    if not right or parts.query or parts.fragment:
+        raise _no_url(text)
+    return url
+
+
+def _no_url(text: str) -> click.UsageError:
+    return click.UsageError(
+        f"{text!r} is no URL of an API: http:// or https:// and a host are expected, such as {DEFAULT_URL}"
+    )
+
+
 def _checked(text: str, source: str) -> str:
     token = text.strip()
+    if not token:
+        raise click.UsageError(f"{source} is empty: a token is expected, or leave it out")
     if not (token.isascii() and token.isprintable()):
         raise click.UsageError(f"{source} holds no token: one line of ASCII is expected")
     return token

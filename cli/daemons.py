@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from cronkeeper.worker.guard import REFUSED, VARIABLE, become_guard, die_with_gu
 if TYPE_CHECKING:
     from flask import Flask
 
-    from cronkeeper.common.config import Config
+    from cronkeeper.common.settings import Config
     from cronkeeper.common.waker import Waker
     from cronkeeper.worker.assembly import Settings
 
@@ -119,6 +120,13 @@ def _upgrade(config: "Config") -> None:
 
 
 def _serve(config: "Config") -> None:
+    from cronkeeper.api.processes import figures_in_common
+
+    with figures_in_common():
+        _serve_with_figures(config)
+
+
+def _serve_with_figures(config: "Config") -> None:
     from cronkeeper.api.app import create_app
     from cronkeeper.api.identity import Identity, Role
     from cronkeeper.api.server import gunicorn_app
@@ -126,6 +134,7 @@ def _serve(config: "Config") -> None:
     from cronkeeper.cli import wiring
     from cronkeeper.common.config import require
     from cronkeeper.manager.desk import Desk
+    from cronkeeper.manager.tokens import find
 
     tokens = {
         Role.ADMIN: require(config.api.admin_token, "api", "admin_token"),
@@ -137,7 +146,7 @@ def _serve(config: "Config") -> None:
         return create_app(
             Services(
                 desk=desk,
-                identity=Identity(tokens),
+                identity=Identity(tokens, partial(find, desk)),
                 timezone=wiring.zone(config),
                 max_waiters=max(1, config.api.threads // 2),
                 version=version("cronkeeper"),
@@ -153,9 +162,12 @@ def _manage(config: "Config") -> None:
     from cronkeeper.common.loop import run
     from cronkeeper.common.waker import Waker
     from cronkeeper.manager.leader import SPACING, Leader, LeaderRules
+    from cronkeeper.manager.retention import SPACING as BETWEEN_BATCHES
+    from cronkeeper.manager.retention import Retention
 
+    wiring.figures(config, "manager")
     fleet = config.fleet
-    waker = Waker()
+    waker, bell = Waker(), Waker()
     stop = _stopper(waker)
     tree = wiring.tree(config)
     rules = LeaderRules(
@@ -163,7 +175,12 @@ def _manage(config: "Config") -> None:
     )
     name = config.manager.name if config.manager.name else f"{socket.gethostname()}-{os.getpid()}"
     lease = Lease(fleet.session_timeout)
-    leader = Leader(tree, wiring.store(config), lease, rules, name=name, notify=waker.set)
+    store = wiring.store(config)
+    retention = Retention(store, wiring.artifacts(config), config.history, bell.set)
+    leader = Leader(tree, store, lease, rules, name=name, notify=waker.set)
+    leader.on_reign = retention.lead
+    between = (retention.step, bell, stop, BETWEEN_BATCHES)
+    threading.Thread(target=run, args=between, name="retention", daemon=True).start()
     run(leader.step, waker, stop, SPACING)
     tree.close()
 
@@ -178,6 +195,7 @@ def _work(config: "Config") -> None:
     from cronkeeper.worker.reporter import HttpSend
     from cronkeeper.worker.worker import SPACING
 
+    wiring.figures(config, "worker")
     settings = _settings(config)
     send = HttpSend(config.api.url, settings.node, NodeKey.load(Path(config.worker.key_file)))
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -194,7 +212,7 @@ def _work(config: "Config") -> None:
 
     assembled.worker.start(utc_now())
     assembled.reporter.start()
-    run(step, assembled.waker, stop, SPACING)
+    run(step, assembled.waker, stop, SPACING, lambda: assembled.worker.waiting > 0)
     assembled.reporter.stop()
     tree.close(keep_session=True)
 
@@ -204,6 +222,7 @@ def _settings(config: "Config") -> "Settings":
 
     from cronkeeper.cli import wiring
     from cronkeeper.cli.home import node_name
+    from cronkeeper.common import labels
     from cronkeeper.common.schedule import local_zone
     from cronkeeper.worker.assembly import Settings
 
@@ -218,6 +237,8 @@ def _settings(config: "Config") -> "Settings":
         fleet=config.fleet,
         version=version("cronkeeper"),
         lease_ends=True,
+        max_running=config.worker.max_running,
+        labels=labels.parse(config.worker.labels),
     )
 
 

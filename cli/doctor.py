@@ -18,8 +18,9 @@ import click
 from cronkeeper.cli.client import DEFAULT_URL, url_of_home
 from cronkeeper.cli.daemons import config_option
 from cronkeeper.common.clock import utc_now
-from cronkeeper.common.config import Config, load
+from cronkeeper.common.config import load
 from cronkeeper.common.errors import CronkeeperError, Invalid, Unavailable
+from cronkeeper.common.settings import Config
 
 ROOM = 200 * 1024 * 1024
 """Bytes that should be free where run folders and artifacts lie."""

@@ -23,12 +23,15 @@ EDITABLE = (
     "at",
     "timezone",
     "enabled",
+    "node",
+    "requires",
     "run_as",
     "timeout",
     "grace",
     "concurrency",
     "catch_up",
     "max_lateness",
+    "max_output",
 )
 """The job's fields that can be changed as text: a file is given with --script or --binary."""
 OF_COMMANDS = ("command",)
@@ -61,6 +64,7 @@ def edited(job: Mapping[str, Any], send: Callable[[dict[str, Any]], T]) -> T | N
             changes = _changes(before, content)
             return send(changes) if changes else None
         except Outdated:
+            click.echo(f"What you have written:\n{content}", err=True)
             raise
         except Refused as error:
             refusal, head = error, f"{HEAD.format(id=job['id'])}# NOT ACCEPTED: {error.message}\n"
@@ -79,4 +83,7 @@ def _changes(before: Mapping[str, Any], text: str) -> dict[str, Any]:
         raise Refused(f"this is no JSON: {error}") from error
     if not isinstance(after, dict):
         raise Refused("an object in braces is expected")
+    left_out = [name for name in before if name not in after]
+    if left_out:
+        raise Refused(f"{', '.join(left_out)}: the line is gone; null takes a value away")
     return {name: value for name, value in after.items() if name not in before or before[name] != value}

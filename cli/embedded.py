@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,6 @@ from cronkeeper.cli.home import Home
 from cronkeeper.common import log as logs
 from cronkeeper.common.artifacts.directory import DirectoryStore
 from cronkeeper.common.clock import utc_now
-from cronkeeper.common.config import Fleet
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.embedded import EmbeddedServer
 from cronkeeper.common.coordination.lease import Lease
@@ -32,6 +32,7 @@ from cronkeeper.common.errors import CronkeeperError
 from cronkeeper.common.loop import run
 from cronkeeper.common.model import Node
 from cronkeeper.common.schedule import local_zone
+from cronkeeper.common.settings import Fleet, History
 from cronkeeper.common.signing import NodeKey
 from cronkeeper.common.waker import Waker
 from cronkeeper.worker.assembly import ANYONE, Assembled, Settings, assemble
@@ -85,7 +86,7 @@ def run_embedded(path: Path, port: int) -> None:
     loops = [_work(worker, stop)]
     try:
         store = _store(home)
-        loops.append(_lead(store, server, fleet, stop))
+        loops += _lead(home, store, server, fleet, stop)
         http = _serve(home, store, server, fleet, listener)
         home.keep_url(f"http://{HOST}:{port}")
         _say_ready(home, port)
@@ -130,7 +131,7 @@ def _work(assembled: Assembled, stop: threading.Event) -> Loop:
     def body() -> None:
         assembled.worker.start(utc_now())
         assembled.reporter.start()
-        run(assembled.worker.step, assembled.waker, stop, SPACING)
+        run(assembled.worker.step, assembled.waker, stop, SPACING, lambda: assembled.worker.waiting > 0)
 
     return _loop("worker", body, assembled.waker)
 
@@ -146,14 +147,23 @@ def _store(home: Home) -> "Store":
     return store
 
 
-def _lead(store: "Store", server: EmbeddedServer, fleet: Fleet, stop: threading.Event) -> Loop:
+def _lead(
+    home: Home, store: "Store", server: EmbeddedServer, fleet: Fleet, stop: threading.Event
+) -> list[Loop]:
     from cronkeeper.manager.leader import SPACING as LEADERS_SPACING
     from cronkeeper.manager.leader import Leader, LeaderRules
+    from cronkeeper.manager.retention import SPACING as BETWEEN_BATCHES
+    from cronkeeper.manager.retention import Retention
 
-    waker = Waker()
+    waker, bell = Waker(), Waker()
+    retention = Retention(store, DirectoryStore(home.artifacts), History(), bell.set)
     rules = LeaderRules(run_lease=fleet.run_lease, renew_every=LOOK_EVERY, first_grace=fleet.session_timeout)
     leader = Leader(server.connect(), store, Lease(None), rules, name="embedded", notify=waker.set)
-    return _loop("leader", lambda: run(leader.step, waker, stop, LEADERS_SPACING), waker)
+    leader.on_reign = retention.lead
+    return [
+        _loop("leader", lambda: run(leader.step, waker, stop, LEADERS_SPACING), waker),
+        _loop("retention", lambda: run(retention.step, bell, stop, BETWEEN_BATCHES), bell),
+    ]
 
 
 def _serve(
@@ -163,15 +173,19 @@ def _serve(
     from cronkeeper.api.identity import Identity, Role
     from cronkeeper.api.server import serve_embedded
     from cronkeeper.api.services import Services
+    from cronkeeper.common import metrics
     from cronkeeper.manager.desk import Desk
+    from cronkeeper.manager.tokens import find
 
     tokens = {Role.ADMIN: home.token(home.admin_token), Role.USER: home.token(home.user_token)}
+    desk = Desk(store, server.connect(), DirectoryStore(home.artifacts))
     services = Services(
-        desk=Desk(store, server.connect(), DirectoryStore(home.artifacts)),
-        identity=Identity(tokens),
+        desk=desk,
+        identity=Identity(tokens, partial(find, desk)),
         timezone=fleet.timezone,
         max_waiters=WAITERS,
         version=version("cronkeeper"),
+        figures=(metrics.MANAGER, metrics.WORKER, metrics.PROCESS),
     )
     return serve_embedded(create_app(services), listener, THREADS)
 

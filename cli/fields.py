@@ -9,22 +9,25 @@ from typing import Any
 
 import click
 
-from .cells import UNITS
+from .cells import SIZES, UNITS
 from .client import path_to
 from .upload import is_large
 
 # Written out: the model's enums take longer to import than --help may take.
 TYPES = ("command", "script", "binary")
-CONCURRENCY = ("forbid", "allow")
-CATCH_UP = ("latest",)
+CONCURRENCY = ("forbid", "allow", "replace")
+CATCH_UP = ("latest", "all")
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]+)?)([smhd]?)")
+_SIZE = re.compile(r"([0-9]{1,12})([kmgKMG]?)")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _AS_GIVEN = ("schedule", "at", "timezone", "name", "node", "run_as", "shell", "timeout", "grace")
-_POLICIES = ("concurrency", "catch_up", "max_lateness", "enabled")
+_POLICIES = ("concurrency", "catch_up", "max_lateness", "max_output", "enabled")
 CLEARED: Mapping[str, Any] = {
     "arg": ("args", []),
     "at": ("at", None),
     "env": ("env", {}),
+    "node": ("node", None),
+    "requires": ("requires", {}),
     "run-as": ("run_as", None),
     "schedule": ("schedule", None),
     "shell": ("shell", None),
@@ -32,6 +35,19 @@ CLEARED: Mapping[str, Any] = {
     "timeout": ("timeout", None),
 }
 """What can be taken away from a job: the field that it is, and its value without."""
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes such as 4096, 64K, 10M or 1G."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = _SIZE.fullmatch(str(value).strip())
+        if found is None:
+            self.fail(f"{value!r} is no size: such as 4096, 64K, 10M or 1G is expected", param, ctx)
+        number, unit = found.groups()
+        return int(number) * SIZES.get(unit.upper(), 1)
 
 
 class Duration(click.ParamType[float]):
@@ -48,6 +64,7 @@ class Duration(click.ParamType[float]):
 
 
 DURATION = Duration()
+SIZE = Size()
 FILE = click.File("rb")
 STDIN = "<stdin>"
 
@@ -71,12 +88,18 @@ _OPTIONS: Sequence[Callable[[Any], Any]] = (
     click.option("--timezone", help="The zone of its schedule, such as Europe/Berlin; else the fleet's."),
     click.option("--name", help="For people; else what is run."),
     click.option("--node", help="The only node that may run it; else any."),
+    click.option(
+        "--requires", multiple=True, metavar="KEY=VALUE", help="A label that its node must have; repeatable."
+    ),
     click.option("--run-as", help="The user to run as, for admins only."),
     click.option("--timeout", type=DURATION, help="End a run after this time, such as 90s, 15m or 2h."),
     click.option("--grace", type=DURATION, help="The time from the request to end (SIGTERM) to SIGKILL."),
     click.option("--concurrency", type=click.Choice(CONCURRENCY), help="May a run begin while one goes on?"),
     click.option("--catch-up", type=click.Choice(CATCH_UP), help="Which missed ticks run later."),
     click.option("--max-lateness", type=DURATION, help="A tick that is later than this runs no more."),
+    click.option(
+        "--max-output", type=SIZE, help="How much of its output is kept of each run, such as 64K or 1G."
+    ),
     click.option("--enabled/--disabled", default=None, help="Whether its schedule counts; else it does."),
 )
 
@@ -105,6 +128,8 @@ def fields(given: Mapping[str, Any]) -> dict[str, Any]:
     )
     if env:
         made["env"] = env
+    if given["requires"]:
+        made["requires"] = _labels(given["requires"])
     if given["stdin_file"] is not None:
         made["stdin"] = _text(given["stdin_file"])
     return made
@@ -144,6 +169,16 @@ def _env(lines: Sequence[str], source: str) -> dict[str, str]:
                 f"{source}: {name!r} is not followed by = or is no name; NAME=VALUE is expected"
             )
     return {name: value for name, _, value in pairs}
+
+
+def _labels(given: Sequence[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in given]
+    for key, equals, _ in pairs:
+        if not equals:
+            raise click.UsageError(
+                f"--requires: {key!r} is no label: KEY=VALUE is expected, such as disk=ssd"
+            )
+    return {key: value for key, _, value in pairs}
 
 
 def _name(file: io.BufferedReader) -> str:

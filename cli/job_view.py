@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from .cells import NOTHING, STYLES, Cell, cell, duration, instant, minute, printable, words
+from .cells import NOTHING, STYLES, Cell, cell, duration, instant, minute, printable, size, words
 from .show import Rows, Thing, field
 
-POLICIES = ("timeout", "grace", "concurrency", "catch_up", "max_lateness")
+POLICIES = ("timeout", "grace", "concurrency", "catch_up", "max_lateness", "max_output")
+FOR_ADMINS = "which only admins may see"
 DURATIONS = ("timeout", "grace", "max_lateness")
 
 
@@ -66,6 +67,7 @@ def rows(job: Thing) -> Rows:
         ("last run's id", [cell("id", job["last_run"]["id"])] if job["last_run"] is not None else []),
         ("node", [field("assigned_node")(job), *_given(job, "placement")]),
         ("only on node", _given(job, "node")),
+        ("with labels", _given(job, "requires") if job["requires"] else []),
         ("run as", _given(job, "run_as")),
         *((name.replace("_", " "), _policy(name, job[name])) for name in POLICIES),
         ("created", [(f"{instant(job['created_at'])} by {printable(job['created_by'])}", "")]),
@@ -81,9 +83,19 @@ def _what(job: Thing) -> list[tuple[str, list[Cell]]]:
         (job["type"], _given(job, "command") + _given(job, "filename") + _given(job, "executable")),
         ("arguments", [(words(job["args"]), "")] if job["args"] else []),
         ("shell", _given(job, "shell")),
-        ("environment", [(printable(f"{name}={value}"), "") for name, value in job["env"].items()]),
-        ("stdin", [(printable(line), "") for line in job["stdin"].splitlines()] if job["stdin"] else []),
+        ("environment", [_variable(name, value) for name, value in job["env"].items()]),
+        ("stdin", _stdin(job)),
     ]
+
+
+def _variable(name: str, value: str | None) -> Cell:
+    return (f"{name}, {FOR_ADMINS}", "dim") if value is None else (printable(f"{name}={value}"), "")
+
+
+def _stdin(job: Thing) -> list[Cell]:
+    if "stdin" in job["hidden"]:
+        return [(FOR_ADMINS, "dim")]
+    return [(printable(line), "") for line in job["stdin"].splitlines()] if job["stdin"] else []
 
 
 def _given(job: Thing, name: str) -> list[Cell]:
@@ -93,4 +105,6 @@ def _given(job: Thing, name: str) -> list[Cell]:
 def _policy(name: str, value: Any) -> list[Cell]:
     if value is None:
         return []
+    if name == "max_output":
+        return [(size(value), "")]
     return [(duration(value), "") if name in DURATIONS else cell(name, value)]

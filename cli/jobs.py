@@ -84,13 +84,14 @@ def show(client: Client, job_id: str, as_json: bool) -> None:
 def edit(client: Client, job_id: str, clear: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Change what is given of a job; without options, in your editor.
 
-    With --env the other variables stay; all other options replace what there was.
+    With --env and --requires the others of their kind stay; all other options replace what there was.
     """
     asked = bool(clear) or any(value not in (None, ()) for value in given.values())
     read = client.call("GET", job_path(job_id))
     before, changes = read.json, dict(CLEARED[name] for name in clear) | fields(given)
-    if "env" in changes and "env" not in clear:
-        changes["env"] = before["env"] | changes["env"]
+    for several in ("env", "requires"):
+        if several in changes and several not in clear:
+            changes[several] = before[several] | changes[several]
     if changes.get("type") == before["type"]:
         del changes["type"]
 

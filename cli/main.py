@@ -1,8 +1,11 @@
 """The `cronkeeper` command. Each word's module is imported only when that word is used."""
 
+import errno
 import importlib
+import os
 import sys
 from importlib.metadata import version
+from typing import Any
 
 import click
 
@@ -16,6 +19,7 @@ WORDS = {
     "job": ("cronkeeper.cli.jobs", "job"),
     "run": ("cronkeeper.cli.runs", "run"),
     "node": ("cronkeeper.cli.nodes", "node"),
+    "token": ("cronkeeper.cli.tokens", "token"),
     "doctor": ("cronkeeper.cli.doctor", "doctor"),
     "completion": ("cronkeeper.cli.completion", "completion"),
 }
@@ -29,6 +33,7 @@ HELP = {
     "job": "Create, look at, change, run and remove jobs.",
     "run": "Look at runs and what they wrote, and wait for their ends.",
     "node": "Add nodes, and look at them.",
+    "token": "Make people's tokens, look at them, revoke them.",
     "doctor": "Look at all that this machine's part needs, and say what to do.",
     "completion": "Print a script that completes these words in bash, zsh or fish.",
 }
@@ -36,6 +41,17 @@ HELP = {
 
 class Lazy(click.Group):
     """A group that knows its words' names and one line about each without importing them."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """As usual; where the disk that the output goes to is full, it says so."""
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            click.echo(f"Error: not all could be written: {error.strerror}", err=True)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still in its buffer
+            sys.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(WORDS)

@@ -14,6 +14,7 @@ COLUMNS = {
     "name": field("name"),
     "live": field("live"),
     "jobs": field("jobs"),
+    "labels": field("labels"),
     "crond": field("crond"),
     "version": field("version"),
     "added": field("added_at"),

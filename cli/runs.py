@@ -2,17 +2,22 @@
 
 import time
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from . import show as shown
 from .cells import NOTHING, Cell, duration
-from .client import Client, connected
+from .client import Client, Lost, connected
 from .ending import await_end, leave, run_path, sentence
 from .fields import DURATION, job_path
 from .show import Thing, field, json_option
 
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
 SIZE_HEADER = "Cronkeeper-Output-Size"
+CHUNK = 1024 * 1024
 STATES = ("queued", "claimed", "running", "succeeded", "failed", "timed_out", "canceled", "lost", "skipped")
 
 
@@ -85,8 +90,22 @@ def wait(client: Client, run_id: str, timeout: float | None, as_json: bool) -> N
 def output(client: Client, run_id: str, stderr: bool) -> None:
     """Print what a run wrote to its standard output, byte by byte."""
     stream = "stderr" if stderr else "stdout"
-    answer = client.call("GET", f"{run_path(run_id)}/{stream}")
-    click.echo(answer.body, nl=False)
-    size = int(answer.headers.get(SIZE_HEADER, len(answer.body)))
-    if size > len(answer.body):
-        click.echo(f"of the {size} bytes that it wrote these are kept: {len(answer.body)}", err=True)
+    answer = client.open(f"{run_path(run_id)}/{stream}")
+    kept = _print(answer)
+    size = int(answer.headers.get(SIZE_HEADER, kept))
+    if size > kept:
+        click.echo(f"of the {size} bytes that it wrote these are kept: {kept}", err=True)
+
+
+def _print(answer: "BaseHTTPResponse") -> int:
+    """Print the body as it comes in; returns its size. Raises: Lost, where it breaks off."""
+    from urllib3.exceptions import HTTPError
+
+    size = 0
+    try:
+        for piece in answer.stream(CHUNK):
+            click.echo(piece, nl=False)
+            size += len(piece)
+    except HTTPError as error:
+        raise Lost(f"the output broke off after {size} bytes: {error}") from error
+    return size

@@ -1,10 +1,11 @@
 """A cluster's real parts, made from the configuration."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from cronkeeper.common.config import Config, require
+from cronkeeper.common.config import require
 from cronkeeper.common.schedule import local_zone
+from cronkeeper.common.settings import Config
 
 if TYPE_CHECKING:
     from cronkeeper.common.artifacts.store import ArtifactStore
@@ -63,6 +64,16 @@ def crontab(config: Config) -> "Crontab | None":
     if config.worker.crontab == "none":
         return None
     return UserCrontab() if config.worker.crontab == "user" else SystemCrontab(Path(config.worker.crontab))
+
+
+def figures(config: Config, daemon: Literal["manager", "worker"]) -> None:
+    """Show Prometheus the daemon's figures, if its configuration says where. Raises: Invalid."""
+    from cronkeeper.common import metrics
+
+    address = config.manager.metrics if daemon == "manager" else config.worker.metrics
+    if address:
+        shown = metrics.MANAGER if daemon == "manager" else metrics.WORKER
+        metrics.listen(address, f"{daemon}.metrics", shown)
 
 
 def zone(config: Config) -> str:

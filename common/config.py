@@ -7,14 +7,17 @@ that holds the value, which is how a secret is best given.
 import math
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from cronkeeper.common import labels
+from cronkeeper.common.address import parse_address
 from cronkeeper.common.errors import Invalid
 from cronkeeper.common.schedule import check_zone
+from cronkeeper.common.settings import Config, History
 
 PREFIX = "CRONKEEPER_"
 LEVELS = ("debug", "info", "warning", "error")
@@ -29,103 +32,17 @@ SECRETS = frozenset(
     }
 )
 """What is never shown."""
+LISTS = frozenset({"allow_run_as", "labels"})
+"""Keys with several values; in the environment these are separated by commas."""
+# What refuses a value of a wrong form, where there is one.
+_FORMS: tuple[tuple[str, str, Callable[[Any], object]], ...] = (
+    ("fleet", "timezone", check_zone),
+    ("worker", "labels", labels.parse),
+    ("worker", "metrics", parse_address),
+    ("manager", "metrics", parse_address),
+)
 Sources = dict[tuple[str, str], str]
 """Where the value of each (section, key) comes from: a file or a variable."""
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of the configuration; a key that is not known is refused."""
-
-
-class Fleet(Section, frozen=True):
-    """What holds for all nodes. Times in seconds."""
-
-    timezone: str = ""
-    """The zone of jobs that name none; empty: the zone of the machine that takes the job in."""
-    run_as: str = "nobody"
-    """The user that jobs run as where they name none."""
-    session_timeout: float = 6.0
-    run_lease: float = 60.0
-    on_time: float = 30.0
-    clock_grace: float = 5.0
-
-
-class Sql(Section, frozen=True):
-    """The database, as an SQLAlchemy URL."""
-
-    url: str = ""
-
-
-class Zookeeper(Section, frozen=True):
-    """The ensemble: host:port, comma-separated, and the fleet's root in it."""
-
-    hosts: str = ""
-    root: str = "/cronkeeper"
-
-
-class S3(Section, frozen=True):
-    """The bucket of artifacts."""
-
-    endpoint: str = ""
-    bucket: str = "cronkeeper"
-    region: str = "us-east-1"
-    prefix: str = "artifacts/"
-    access_key: str = ""
-    secret_key: str = ""
-
-
-class Api(Section, frozen=True):
-    """Where the API listens, how many processes and threads serve it, and the tokens of its two roles."""
-
-    url: str = "http://127.0.0.1:30000"
-    """Where workers and the command line find it."""
-    bind: str = "127.0.0.1:30000"
-    """Addresses to listen on, comma-separated; gunicorn's forms."""
-    workers: int = 2
-    threads: int = 8
-    admin_token: str = ""
-    user_token: str = ""
-
-
-class Worker(Section, frozen=True):
-    """One node."""
-
-    node: str = ""
-    """Its name; empty: the host's."""
-    home: str = "/var/lib/cronkeeper"
-    key_file: str = "/etc/cronkeeper/node.key"
-    crontab: str = "/etc/cron.d/cronkeeper"
-    """A file of cron's, or `user` for the crontab of whoever runs the worker, or `none`: the clock leads."""
-    allow_run_as: tuple[str, ...] = ()
-    """The users that admins may run jobs as on this node, besides fleet.run_as; `*` for any."""
-
-
-class Manager(Section, frozen=True):
-    """One manager; its name is for people, empty: the host's and the process id."""
-
-    name: str = ""
-
-
-class Log(Section, frozen=True):
-    """The log, on standard error."""
-
-    level: str = "info"
-    """debug, info, warning or error."""
-    format: str = "text"
-    """text, or json: one object a line."""
-
-
-class Config(Section, frozen=True):
-    """Everything."""
-
-    fleet: Fleet = Fleet()
-    sql: Sql = Sql()
-    zookeeper: Zookeeper = Zookeeper()
-    s3: S3 = S3()
-    api: Api = Api()
-    worker: Worker = Worker()
-    manager: Manager = Manager()
-    log: Log = Log()
 
 
 def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Config:
@@ -200,17 +117,17 @@ def _from_file(path: Path | None) -> dict[str, dict[str, Any]]:
 
 
 def _from_environment(section: str, key: str, environment: Mapping[str, str]) -> tuple[Any, str] | None:
-    variable = _variable(section, key)
-    if variable in environment:
-        text = environment[variable]
-        return ([each for each in text.split(",") if each] if key == "allow_run_as" else text), variable
-    file = environment.get(f"{variable}_FILE")
-    if file is None:
+    source = _variable(section, key)
+    text = environment.get(source)
+    if text is None and (file := environment.get(f"{source}_FILE")) is not None:
+        source = f"{source}_FILE"
+        try:
+            text = Path(file).read_text().strip()
+        except OSError as error:
+            raise Invalid(f"{source} names {file}, which can't be read: {error.strerror}") from error
+    if text is None:
         return None
-    try:
-        return Path(file).read_text().strip(), f"{variable}_FILE"
-    except OSError as error:
-        raise Invalid(f"{variable}_FILE names {file}, which can't be read: {error.strerror}") from error
+    return ([each.strip() for each in text.split(",") if each.strip()] if key in LISTS else text), source
 
 
 def _explain(complaint: str, sources: Sources, path: Path | None) -> str:
@@ -229,23 +146,28 @@ def _check(config: Config, sources: Sources) -> None:
     """What a type does not say of a value."""
     fleet = config.fleet
     for name in ("session_timeout", "run_lease", "on_time"):
-        if not 0 < getattr(fleet, name) < math.inf:
-            raise _wrong(
-                sources, "fleet", name, f"is {getattr(fleet, name)}: more than 0 seconds is accepted"
-            )
-    if not 0 <= fleet.clock_grace < math.inf:
-        raise _wrong(
-            sources, "fleet", "clock_grace", f"is {fleet.clock_grace}: 0 or more seconds is accepted"
-        )
+        if not 0 < (value := getattr(fleet, name)) < math.inf:
+            raise _wrong(sources, "fleet", name, f"is {value}: more than 0 seconds is accepted")
+    limits = [("history", field.name) for field in msgspec.structs.fields(History)]
+    for section, name in (("fleet", "clock_grace"), ("worker", "max_running"), *limits):
+        value = getattr(getattr(config, section), name)
+        if not 0 <= value < math.inf:
+            raise _wrong(sources, section, name, f"is {value}: 0 or more is accepted")
     for name, accepted in (("level", LEVELS), ("format", FORMATS)):
         if getattr(config.log, name) not in accepted:
             what = f"is {getattr(config.log, name)!r}; accepted: {', '.join(accepted)}"
             raise _wrong(sources, "log", name, what)
-    if fleet.timezone:
+    _check_forms(config, sources)
+
+
+def _check_forms(config: Config, sources: Sources) -> None:
+    for section, key, check in _FORMS:
+        value = getattr(getattr(config, section), key)
         try:
-            check_zone(fleet.timezone)
+            if value:
+                check(value)
         except Invalid as error:
-            raise _wrong(sources, "fleet", "timezone", f"is wrong: {error}") from error
+            raise _wrong(sources, section, key, f"is wrong: {error}") from error
 
 
 def _wrong(sources: Sources, section: str, key: str, what: str) -> Invalid:
@@ -254,9 +176,12 @@ def _wrong(sources: Sources, section: str, key: str, what: str) -> Invalid:
 
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
     """A variable with the name of a table in it is meant for us, and must name a key."""
-    known = [_variable(section, key) for section, key in _keys()]
+    known = {_variable(section, key) for section, key in _keys()}
     tables = tuple(_variable(field.name, "") for field in msgspec.structs.fields(Config))
     for variable in environment:
-        if variable.startswith(tables) and variable.removesuffix("_FILE") not in known:
-            near = [name for name in known if name.startswith(variable.rpartition("_")[0])]
-            raise Invalid(f"{variable} in the environment is no key; accepted: {', '.join(near or known)}")
+        # A key's own name may end like that of a file.
+        if variable.startswith(tables) and not known & {variable, variable.removesuffix("_FILE")}:
+            near = [name for name in sorted(known) if name.startswith(variable.rpartition("_")[0])]
+            raise Invalid(
+                f"{variable} in the environment is no key; accepted: {', '.join(near or sorted(known))}"
+            )

@@ -16,11 +16,21 @@ PAUSE = 1.0
 """Seconds after an error that nobody foresaw."""
 
 
-def run(step: Callable[[datetime], float], waker: Waker, stop: threading.Event, spacing: float = 0.0) -> None:
+HURRY = 0.1
+"""Which part of the spacing is left in a hurry."""
+
+
+def run(
+    step: Callable[[datetime], float],
+    waker: Waker,
+    stop: threading.Event,
+    spacing: float = 0.0,
+    hurried: Callable[[], bool] = lambda: False,
+) -> None:
     """Call `step` with the wall clock until `stop` is set; whoever sets it also sets the waker.
 
     Between two rounds lie at least `spacing` seconds: where a thousand things happen at once, a round then has
-    many of them to do instead of one.
+    many of them to do instead of one. It is a tenth where what happens is waited for, which `hurried` says.
 
     Raises:
         CronkeeperError: what the step found that no repetition mends.
@@ -36,4 +46,5 @@ def run(step: Callable[[datetime], float], waker: Waker, stop: threading.Event, 
         if not stop.is_set():
             ended = time.monotonic()
             waker.wait(wait)
-            time.sleep(max(0.0, ended + spacing - time.monotonic()))
+            pause = spacing * HURRY if hurried() else spacing
+            time.sleep(max(0.0, ended + pause - time.monotonic()))

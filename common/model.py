@@ -37,12 +37,22 @@ class Concurrency(StrEnum):
     """It is skipped."""
     ALLOW = "allow"
     """It runs beside the other."""
+    REPLACE = "replace"
+    """The other is ended, and it runs once that has gone."""
 
 
 class CatchUp(StrEnum):
     """Which of the ticks that were missed run later."""
 
     LATEST = "latest"
+    ALL = "all"
+
+
+class Role(StrEnum):
+    """What a person may do: admins all, users all that is not kept for admins."""
+
+    ADMIN = "admin"
+    USER = "user"
 
 
 class StartedBy(StrEnum):
@@ -60,6 +70,10 @@ class SkipReason(StrEnum):
     STILL_RUNNING = "still_running"
     COALESCED = "coalesced"
     TOO_LATE = "too_late"
+    EDITED = "edited"
+    """Its job was given another schedule before the tick was claimed."""
+    PAUSED = "paused"
+    """Its job was paused before the tick was claimed."""
 
 
 class RunState(StrEnum):
@@ -183,6 +197,10 @@ class Definition:
     catch_up: CatchUp = CatchUp.LATEST
     max_lateness: float = 3600.0
     """Seconds after which a tick that was missed runs no more."""
+    requires: dict[str, str] = field(default_factory=dict)
+    """The labels that a node must have, with these values."""
+    max_output: int = 16 * 1024 * 1024
+    """Bytes of each of stdout and stderr that are kept of a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,6 +284,8 @@ class Output:
 
     size: int
     data: bytes
+    stored: int | None = None
+    """Bytes in the artifact store, where more is kept than `data`; None: `data` is all that is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,6 +361,8 @@ class LiveNode:
     version: str
     crond: bool
     """Whether a crond runs on the node and reads our lines."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """What its configuration says of it; jobs may require some of that."""
 
 
 def encode(value: object) -> bytes:

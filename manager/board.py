@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.model import ClaimName, Job, LiveNode, decode
-from cronkeeper.manager.placement import JobKey
-from cronkeeper.manager.publish import Move, Placed
+from cronkeeper.manager.placement import NOTHING, JobKey, Labels, Wants, wants
+from cronkeeper.manager.publish import NOWHERE, Move, Placed
 
 
 @dataclass(slots=True)
@@ -23,8 +23,14 @@ class Board:
     """Nodes that have been live since the reign began."""
     absent_since: dict[str, float] = field(default_factory=dict)
     """Nodes that are not live: when that was first seen, on the lease's clock."""
-    bound: dict[int, str] = field(default_factory=dict)
-    """The jobs that may be on one node only."""
+    wanted: dict[int, Wants] = field(default_factory=dict)
+    """What jobs demand of their node; those that demand nothing are left out."""
+    misplaced: dict[JobKey, None] = field(default_factory=dict)
+    """Jobs that are on a live node which will not do, and those that are parked, in the order to look at them."""
+    resting: dict[JobKey, str] = field(default_factory=dict)
+    """Misplaced jobs that start nothing until they can leave, and the run that each waits for."""
+    told: dict[int, str] = field(default_factory=dict)
+    """What people have been told of where jobs are."""
     abroad: dict[JobKey, None] = field(default_factory=dict)
     """Jobs whose claim may list an unfinished run of another node than its own, in the order to look at them."""
     _on: defaultdict[str, dict[JobKey, Placed]] = field(default_factory=lambda: defaultdict(dict))
@@ -42,9 +48,14 @@ class Board:
         for node, names in zip(nodes, tree.children_many([paths.claims(n) for n in nodes]), strict=True):
             for text in names if names is not None else []:
                 board._put(Placed(node, ClaimName.parse(text)))
+        for text in tree.children(paths.PARKED):
+            job_id, copy = text.split(".")
+            board._put(Placed.parked(int(job_id), int(copy)))
         for key, placed in board.placed.items():
             if before is None or before.placed.get(key) != placed:
                 board.abroad[key] = None
+            elif key in before.resting:
+                board.resting[key] = before.resting[key]
         return board
 
     def see_live(self, tree: Tree, clock: float) -> bool:
@@ -56,23 +67,38 @@ class Board:
             for name, node in zip(names, nodes, strict=True)
             if node and node.data
         }
-        news = live != self.live
-        self.live = live
+        before, self.live = self.live, live
+        for node in live:
+            if node not in before or before[node].labels != live[node].labels:
+                self._look_at(self._on.get(node, ()))
+        for node in before.keys() - live.keys():
+            self._look_at(self._on.get(node, ()))
         self.seen |= live.keys()
         self.nodes |= live.keys()
         self.absent_since = {node: self.absent_since.get(node, clock) for node in self.nodes - live.keys()}
-        return news
+        return live != before
+
+    def know_all(self, demands: Iterable[tuple[int, str | None, Labels]]) -> None:
+        """Take note of what all the jobs demand that demand anything."""
+        self.wanted = {job_id: wants(node, requires) for job_id, node, requires in demands}
+        self._look_at(self.placed)
 
     def know(self, job: Job) -> None:
         """Take note of what is asked for."""
-        if job.node is not None and job.ended_at is None:
-            self.bound[job.id] = job.node
+        demand = wants(job.node, job.requires)
+        if demand == NOTHING or job.ended_at is not None:
+            self.wanted.pop(job.id, None)
         else:
-            self.bound.pop(job.id, None)
+            self.wanted[job.id] = demand
+        self._look_at([(job.id, 1)])
 
     def load(self) -> dict[str, int]:
         """How many jobs each live node has."""
         return {node: len(self._on.get(node, ())) for node in self.live}
+
+    def labels(self) -> dict[str, Labels]:
+        """The labels of each live node."""
+        return {name: node.labels for name, node in self.live.items()}
 
     def on(self, node: str) -> dict[JobKey, Placed]:
         """What lies on a node."""
@@ -81,15 +107,43 @@ class Board:
     def note(self, moves: Iterable[Move]) -> None:
         """The moves have been carried out."""
         for move in moves:
-            before = self.placed.pop(move.key, None)
-            if before is not None:
-                del self._on[before.node][move.key]
-            if move.target is None:
+            waits_for = self.resting.get(move.key)
+            self.forget(move.key)
+            if move.target is not None:
+                self._put(move.target)
+                self._look_at([move.key])
+                if move.resting and waits_for is not None:
+                    self.resting[move.key] = waits_for
+            else:
                 self.abroad.pop(move.key, None)
-                continue
-            self._put(move.target)
-            if move.source is not None and move.source.node != move.target.node:
+            if move.source is not None and move.target is not None and move.source.node != move.target.node:
                 self.abroad[move.key] = None
+
+    def forget(self, key: JobKey) -> None:
+        """The job's claim is no business of ours, or no longer where it was."""
+        before = self.placed.pop(key, None)
+        if before is not None:
+            del self._on[before.node][key]
+        self.misplaced.pop(key, None)
+        self.resting.pop(key, None)
+        self.told.pop(key[0], None)
+
+    def _look_at(self, keys: Iterable[JobKey]) -> None:
+        """See which of the jobs are where they may not be; those on a dead node wait for a live one."""
+        for key in keys:
+            placed = self.placed.get(key)
+            if placed is None:
+                continue
+            here = self.live.get(placed.node)
+            lacks = here is not None and not self._will_do(key[0], here)
+            if lacks or placed.node == NOWHERE:
+                self.misplaced[key] = None
+            else:
+                self.misplaced.pop(key, None)
+
+    def _will_do(self, job_id: int, node: LiveNode) -> bool:
+        demand = self.wanted.get(job_id)
+        return demand is None or bool(demand.met_by({node.name: node.labels}))
 
     def _put(self, placed: Placed) -> None:
         key = (placed.name.job_id, placed.name.copy)

@@ -28,8 +28,10 @@ def dispatch(tree: Tree, store: Store, reign: Reign, board: Board, run: Run, now
     Raises: Unavailable, Conflict.
     """
     placed = board.placed.get((run.job_id, run.copy))
-    if placed is None or placed.node not in board.live:
-        return placed is None and _cancel_if_ended(store, reign, run, now)
+    if placed is None:
+        return _cancel_if_ended(store, reign, run, now)
+    if placed.node not in board.live or (run.job_id, run.copy) in board.misplaced:
+        return False
     there = _where(tree, placed, run.id)
 
     def work(connection: Connection) -> bool:

@@ -33,6 +33,10 @@ class Edit:
     revs: frozenset[str] | None = None
 
 
+def anybody_may(_job: Job) -> None:
+    """What raises where somebody may not do something with a job: here, nobody is kept from it."""
+
+
 def submit(desk: Desk, new: NewJob, actor: str, now: datetime) -> Job:
     """Persist a job, and let the leader place it. Its artifact, if it has one, is in the store already.
 
@@ -95,14 +99,25 @@ def edit(desk: Desk, job_id: int, wanted: Edit) -> Job:
     return job
 
 
-def remove(desk: Desk, job_id: int, actor: str, now: datetime, *, revs: frozenset[str] | None = None) -> Job:
+def remove(
+    desk: Desk,
+    job_id: int,
+    actor: str,
+    now: datetime,
+    *,
+    revs: frozenset[str] | None = None,
+    check: Callable[[Job], None] = anybody_may,
+) -> Job:
     """Take a job off its node. It stays readable, as `finished`; a run in progress goes on to its end.
+
+    `check` raises where this actor may not.
 
     Raises: NotFound, Outdated (see `Edit.revs`), Unavailable.
     """
 
     def work(connection: Connection) -> Job:
         before = jobs.get(connection, job_id, lock=True)
+        check(before)
         _refuse_outdated(before, revs)
         job = jobs.remove(connection, job_id, now)
         if before.ended_at is None:

@@ -1,13 +1,14 @@
 """The leader's step: observe the fleet, decide who gets which job, publish that. One thread, no waiting."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from sqlalchemy import Connection
 
+from cronkeeper.common import metrics
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.lease import Lease
 from cronkeeper.common.coordination.tree import Delete, Op, Tree
@@ -17,9 +18,10 @@ from cronkeeper.common.model import ClaimName, Job, Run
 from cronkeeper.common.store import jobs, leader, runs
 from cronkeeper.common.store.jobs import Publication
 from cronkeeper.common.store.store import Store
-from cronkeeper.manager import dispatch, news, settle
+from cronkeeper.manager import dispatch, figures, news, settle
 from cronkeeper.manager.board import Board
 from cronkeeper.manager.leadership import Leadership, Reign
+from cronkeeper.manager.moves import nodes_left, relocate
 from cronkeeper.manager.placement import JobKey, place
 from cronkeeper.manager.publish import Move, Placed, carry_out
 
@@ -27,10 +29,11 @@ log = logging.getLogger(__name__)
 
 SCAN_EVERY = 5.0
 """Seconds between looks into SQL for what the tree did not tell of."""
-SPACING = 0.02
+SPACING = 0.05
 """Seconds that lie at least between two rounds: where many jobs come in, each round then places many."""
 SCAN_PAGE = 1000
 RETRY = 0.5
+NO_JOBS: Mapping[JobKey, Job] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class Leader:
         name: str,
         notify: Callable[[], None],
     ) -> None:
+        self.on_reign: Callable[[int | None], None] = _nobody
+        """Called with the epoch of each reign of ours, and with None when it is over."""
         self._tree = tree
         self._store = store
         self._lease = lease
@@ -82,6 +87,7 @@ class Leader:
         """The last job that the scan has come to; 0: it begins anew."""
         self._unrecorded: list[Publication] = []
         self._complaint: str | None = None
+        figures.watch(lease, lambda: self._reign, lambda: self._board)
 
     def step(self, now: datetime) -> float:
         """One round. Returns after how many seconds the next one is wanted, if nothing wakes it before."""
@@ -91,6 +97,7 @@ class Leader:
             if reign is not self._reign:  # others may have led meanwhile: nothing of before holds
                 self._reign, self._board = reign, None
                 self._buried, self._unrecorded = set(), []
+                self.on_reign(None if reign is None else reign.epoch)
             if reign is None:
                 return self._rules.renew_every
             board = self._look(reign, clock)
@@ -102,6 +109,7 @@ class Leader:
                 log.warning("the leader's round is put off: %s", error)
             self._complaint = str(error)
             self._stale = True
+            metrics.ROUNDS_PUT_OFF.inc()
             return RETRY
         return wait
 
@@ -126,8 +134,8 @@ class Leader:
             board = Board.read(self._tree, self._board)
             dispatch.call_back(self._tree, self._store, reign, board, sorted(board.nodes))
             dispatch.requeue_stranded(self._store, reign)
-            known, board.bound = self._store.transaction(news.as_sql_knows)
-            self._unrecorded += news.unknown_to_sql(board, known)
+            known = self._store.transaction(partial(news.as_sql_knows, board, self._unrecorded))
+            self._unrecorded = news.agree(board, known, self._unrecorded)
             self._stale, self._next_look, self._next_scan = False, 0.0, 0.0
             self._board = board
         if self._live_watch.fired or clock >= self._next_look:
@@ -137,23 +145,32 @@ class Leader:
             self._next_look = clock + SCAN_EVERY
         return self._board
 
-    def _fail_over(self, reign: Reign, board: Board, clock: float) -> None:
-        """Move the jobs of dead nodes, if there is a live one to take them."""
+    def _fail_over(
+        self, reign: Reign, board: Board, clock: float, edited: Mapping[JobKey, Job] = NO_JOBS
+    ) -> None:
+        """Move the jobs of dead nodes, if there is a live one to take them; `edited`: as they are now."""
         for node in sorted(board.absent_since) if board.live else ():
             placed = board.on(node)
             if not placed or (node not in board.seen and not self._waited_for(board, node, clock)):
                 continue
-            chosen = place(placed, board.load(), board.bound)
+            chosen = place(placed, board.load(), board.wanted, board.labels())
             if not chosen:
                 continue
             moves = [
-                Move(key, placed[key], self._place_at(reign, key, target)) for key, target in chosen.items()
+                Move(key, placed[key], self._place_at(reign, key, target), edited.get(key))
+                for key, target in chosen.items()
             ]
             done = carry_out(self._tree, reign, moves, dead=node)
             self._note(board, done)
             told = "node %s is gone: %d of its %d jobs moved"
             log.warning(told, node, len(done), len(placed), extra={"node": node})
             dispatch.call_back(self._tree, self._store, reign, board, [node])
+
+    def _fail_over_edited(self, reign: Reign, board: Board, found: Sequence[Job], clock: float) -> None:
+        """Where an edit lets a job leave its dead node, nothing of the job as it was before runs elsewhere."""
+        edited = {(job.id, 1): job for job in found if job.ended_at is None}
+        if any(key in board.placed and board.placed[key].node in board.absent_since for key in edited):
+            self._fail_over(reign, board, clock, edited)
 
     def _waited_for(self, board: Board, node: str, clock: float) -> bool:
         return clock - board.absent_since[node] >= self._rules.first_grace
@@ -168,15 +185,18 @@ class Leader:
             return self._rules.renew_every
         for job in pending.jobs:
             board.know(job)
+        self._fail_over_edited(reign, board, pending.jobs, clock)
         moves = self._moves(reign, board, pending.jobs)
         done = carry_out(self._tree, reign, moves, keep=partial(settle.keep, self._store, reign, now=now))
         self._note(board, done)
-        self._unrecorded += [news.nowhere(job) for job in pending.jobs if news.is_news(job, board)]
+        moved = relocate(self._tree, self._store, reign, board, partial(self._place_at, reign))
+        self._note(board, moved)
+        self._unrecorded += news.of_waiting(board, pending.jobs)
         self._record(reign)
-        left = {move.source.node for move in done if move.source is not None and move.target is None}
+        left = nodes_left([*done, *moved])
         if left:
             self._buried.clear()
-            if dispatch.call_back(self._tree, self._store, reign, board, sorted(left)):
+            if dispatch.call_back(self._tree, self._store, reign, board, left):
                 self._next_scan = 0.0
         for run in pending.queued:
             dispatch.dispatch(self._tree, self._store, reign, board, run, now)
@@ -215,18 +235,21 @@ class Leader:
         new = {(job.id, 1): job for job in found if job.ended_at is None and (job.id, 1) not in board.placed}
         moves = [
             Move(key, None, self._place_at(reign, key, node), new[key])
-            for key, node in place(new, board.load(), board.bound).items()
+            for key, node in place(new, board.load(), board.wanted, board.labels()).items()
         ]
         for job in found:
             key = (job.id, 1)
             here = board.placed.get(key)
             if here is not None and job.ended_at is not None:
                 moves.append(Move(key, here, None, job))
-            elif here is not None and job.rev > job.published_rev and here.node in board.live:
+            elif here is None or here.node not in board.live or key in board.misplaced:
+                continue
+            elif job.rev > job.published_rev:
                 moves.append(Move(key, here, self._place_at(reign, key, here.node), job))
         return moves
 
     def _note(self, board: Board, done: Sequence[Move]) -> None:
+        figures.moved(done, board)
         board.note(done)
         self._unrecorded += [news.publication(move) for move in done]
 
@@ -250,12 +273,15 @@ class Leader:
         return all(error is None for error in self._tree.commit_many(batches))
 
     def _settle(self, reign: Reign, board: Board, now: datetime, clock: float) -> None:
+        when = settle.When(now, clock, self._rules.run_lease)
         if board.abroad:
-            settle.settle(
-                self._tree, self._store, reign, board, settle.When(now, clock, self._rules.run_lease)
-            )
+            settle.settle(self._tree, self._store, reign, board, when)
         for node, since in board.absent_since.items():
             if clock - since >= self._rules.run_lease and node not in self._buried:
-                settle.settle_removed(self._store, reign, node, now, self._rules.run_lease)
+                settle.settle_removed(self._store, reign, board, node, when)
                 self._buried.add(node)
         self._buried &= board.absent_since.keys()
+
+
+def _nobody(_epoch: int | None) -> None:
+    """Until an owner has said whom to tell of reigns."""

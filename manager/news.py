@@ -1,50 +1,120 @@
 """What SQL is told of where the jobs are, and what it has not heard yet."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from cronkeeper.common.labels import shown
 from cronkeeper.common.model import Job
 from cronkeeper.common.store import jobs
 from cronkeeper.common.store.jobs import Publication
+from cronkeeper.common.store.schema import REASON_LENGTH
 from cronkeeper.manager.board import Board
-from cronkeeper.manager.publish import Move
+from cronkeeper.manager.placement import NOTHING, JobKey, Labels, Wants, wants
+from cronkeeper.manager.publish import NOWHERE, Move, Placed
+
+log = logging.getLogger(__name__)
 
 NO_NODE = "no node is live"
+Assignments = Mapping[int, tuple[str | None, str | None]]
 
 
-def as_sql_knows(connection: Connection) -> tuple[dict[int, tuple[str | None, str | None]], dict[int, str]]:
-    """Where each job was published, and which jobs may be on one node only."""
-    return jobs.assignments(connection), jobs.bound(connection)
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What SQL knows of the jobs that have not ended, by their ids."""
+
+    assignments: Assignments
+    """Where each was published: node and generation."""
+    demands: Sequence[tuple[int, str | None, dict[str, str]]]
+    told: dict[int, str]
+    """What people are told of where it is."""
+    strangers: frozenset[int]
+    """Jobs of which the tree tells, and SQL knows nothing at all."""
 
 
-def unknown_to_sql(board: Board, known: Mapping[int, tuple[str | None, str | None]]) -> list[Publication]:
-    """The moves of which SQL has not heard: their leader has ended, or lost the reply, in between."""
-    return [
+def as_sql_knows(board: Board, unrecorded: Iterable[Publication], connection: Connection) -> Known:
+    """All that a new picture needs of SQL."""
+    assignments = jobs.assignments(connection)
+    others = {job_id for job_id, _ in board.placed} | {each.job_id for each in unrecorded}
+    others -= assignments.keys()
+    strangers = others - {job.id for job in jobs.by_ids(connection, others)}
+    return Known(
+        assignments, jobs.demands(connection), jobs.explained(connection), strangers=frozenset(strangers)
+    )
+
+
+def agree(board: Board, known: Known, unrecorded: Iterable[Publication]) -> list[Publication]:
+    """Let the picture be what tree and SQL make of it together; returns what SQL is to be told.
+
+    The claim of a job that SQL does not know is left alone: perhaps SQL was put back to an earlier day.
+    """
+    for key in [key for key in board.placed if key[0] in known.strangers]:
+        log.error("claim %s is left alone: there is no job %d in SQL", board.placed[key].claim, key[0])
+        board.forget(key)
+    board.know_all(known.demands)
+    board.told = dict(known.told)
+    moves = [
         publication(Move(key, None, placed))
         for key, placed in board.placed.items()
-        if key[0] in known and known[key[0]] != (placed.node, str(placed.name.gen))
+        if key[0] in known.assignments and known.assignments[key[0]] != _assignment(placed)
     ]
+    due = [each for each in unrecorded if each.job_id not in known.strangers] + moves
+    for each in due:
+        board.told.pop(each.job_id, None)
+        if each.placement is not None:
+            board.told[each.job_id] = each.placement
+    return due
 
 
 def publication(move: Move) -> Publication:
     """What SQL is told of a move."""
-    target = move.target
-    return Publication(
-        job_id=move.key[0],
-        rev=move.job.rev if move.job is not None else 0,
-        node=target.node if target is not None else None,
-        gen=str(target.name.gen) if target is not None else None,
-        placement=None,
-    )
+    node, gen = _assignment(move.target) if move.target is not None else (None, None)
+    rev = move.job.rev if move.job is not None and not move.resting else 0
+    return Publication(job_id=move.key[0], rev=rev, node=node, gen=gen, placement=None)
 
 
-def is_news(job: Job, board: Board) -> bool:
+def unpublished(key: JobKey, placed: Placed) -> Publication:
+    """The job is where it was, and what it is there is none of its revs."""
+    node, gen = _assignment(placed)
+    return Publication(job_id=key[0], rev=jobs.UNKNOWN, node=node, gen=gen, placement=None)
+
+
+class Reasons:
+    """Why no live node will do; each demand is looked at once."""
+
+    def __init__(self, nodes: Mapping[str, Labels]) -> None:
+        """`nodes`: the labels of each live node."""
+        self._nodes = nodes
+        self._known: dict[Wants, str | None] = {}
+
+    def of(self, demand: Wants) -> str | None:
+        """None where a node will do."""
+        if demand not in self._known:
+            self._known[demand] = _no_node(demand, self._nodes)
+        return self._known[demand]
+
+    def of_job(self, job: Job) -> str | None:
+        """Why a job that is not placed waits."""
+        return self.of(wants(job.node, job.requires))
+
+
+def of_waiting(board: Board, found: Iterable[Job]) -> list[Publication]:
+    """What is new of jobs that wait: of those that were found and are on no node, and of those on a wrong one."""
+    reasons = Reasons(board.labels())
+    waiting = [_nowhere(job, reasons) for job in found if _is_news(job, board, reasons)]
+    return waiting + _explanations(board, reasons)
+
+
+def _is_news(job: Job, board: Board, reasons: Reasons) -> bool:
     """Whether the job is on no node, and SQL does not say so yet."""
-    return (job.id, 1) not in board.placed and (job.ended_at is not None or job.placement != _no_node(job))
+    if (job.id, 1) in board.placed:
+        return False
+    return job.ended_at is not None or job.placement != reasons.of_job(job)
 
 
-def nowhere(job: Job) -> Publication:
+def _nowhere(job: Job, reasons: Reasons) -> Publication:
     """The job is on no node: because it has ended, or because there is none to take it, and then it waits."""
     ended = job.ended_at is not None
     return Publication(
@@ -52,9 +122,65 @@ def nowhere(job: Job) -> Publication:
         rev=job.rev if ended else 0,
         node=None,
         gen=None,
-        placement=None if ended else _no_node(job),
+        placement=None if ended else reasons.of_job(job),
     )
 
 
-def _no_node(job: Job) -> str:
-    return NO_NODE if job.node is None else f"node {job.node}, where alone it may run, is not live"
+def _explanations(board: Board, reasons: Reasons) -> list[Publication]:
+    """What people are to be told of jobs that are not where they should be, and of those that are again."""
+    due = dict(_explained(board, reasons))
+    over = [key for job_id in board.told if (key := (job_id, 1)) in board.placed and key not in due]
+    changed = [(key, text) for key, text in due.items() if board.told.get(key[0]) != text]
+    for key, text in changed:
+        board.told[key[0]] = text
+    for key in over:
+        del board.told[key[0]]
+    return [_told(board, key, text) for key, text in [*changed, *((key, None) for key in over)]]
+
+
+def _no_node(demand: Wants, nodes: Mapping[str, Labels]) -> str | None:
+    if demand.met_by(nodes):
+        return None
+    if demand.node is not None and demand.node not in nodes:
+        return f"node {demand.node}, where alone it may run, is not live"
+    if not nodes:
+        return NO_NODE
+    if demand.node is not None:
+        lacks = _labels(demand.lacking(nodes[demand.node]))
+        return f"node {demand.node}, where alone it may run, lacks {lacks}"[:REASON_LENGTH]
+    return f"no live node has {_labels(demand.labels)}"[:REASON_LENGTH]
+
+
+def _explained(board: Board, reasons: Reasons) -> Iterable[tuple[JobKey, str]]:
+    """The jobs on which there is something to say, and that."""
+    for key in board.misplaced:
+        demand, run = board.wanted.get(key[0], NOTHING), board.resting.get(key)
+        why = reasons.of(demand)
+        if run is not None:
+            yield key, _leaves(board.placed[key].node, run, demand, why)[:REASON_LENGTH]
+        elif why is not None:
+            yield key, why
+    for node in board.absent_since if board.live else ():
+        for key in board.on(node):
+            if key[0] in board.wanted and (why := reasons.of(board.wanted[key[0]])) is not None:
+                yield key, why
+
+
+def _leaves(here: str, run: str, demand: Wants, why: str | None) -> str:
+    if why is not None:
+        return f"leaves node {here} when run {run} has ended: {why}"
+    there = f"node {demand.node}" if demand.node is not None else f"a node with {_labels(demand.labels)}"
+    return f"moves to {there} when run {run} has ended"
+
+
+def _told(board: Board, key: JobKey, text: str | None) -> Publication:
+    node, gen = _assignment(board.placed[key])
+    return Publication(job_id=key[0], rev=0, node=node, gen=gen, placement=text)
+
+
+def _assignment(placed: Placed) -> tuple[str | None, str | None]:
+    return (None, None) if placed.node == NOWHERE else (placed.node, str(placed.name.gen))
+
+
+def _labels(labels: tuple[tuple[str, str], ...]) -> str:
+    return f"the label{'s' if len(labels) > 1 else ''} {shown(labels)}"

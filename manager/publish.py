@@ -17,10 +17,15 @@ from cronkeeper.common.coordination.tree import (
     batches,
 )
 from cronkeeper.common.errors import Conflict, Invalid, NotFound, Unavailable
-from cronkeeper.common.model import Claim, ClaimName, Definition, Job, Spec, decode, encode
+from cronkeeper.common.model import Claim, ClaimName, Definition, Generation, Job, Spec, decode, encode
+from cronkeeper.manager import edits
 from cronkeeper.manager.leadership import Deposed, Reign
 
 log = logging.getLogger(__name__)
+
+
+NOWHERE = ""
+"""In place of a node's name: the claim is parked, and has no spec."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +35,39 @@ class Placed:
     node: str
     name: ClaimName
 
+    @classmethod
+    def parked(cls, job_id: int, copy: int) -> "Placed":
+        """At no node; there it needs no generation, for nobody reads it but the leader."""
+        return cls(NOWHERE, ClaimName(job_id, copy, Generation(0, 0)))
+
+    @property
+    def claim(self) -> str:
+        """The path of the claim."""
+        if self.node == NOWHERE:
+            return paths.parked(self.name.job_id, self.name.copy)
+        return paths.claim(self.node, self.name)
+
+    @property
+    def spec(self) -> str | None:
+        """The path of the spec beside it."""
+        return None if self.node == NOWHERE else paths.spec(self.node, self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Move:
     """A job's claim from one place to another: published where `source` is None, withdrawn where `target` is.
 
     With a `job` the spec is made anew; without one the published spec is taken along as it is.
+    With a `version` nothing happens unless the claim is at that version still.
     """
 
     key: tuple[int, int]
     source: Placed | None
     target: Placed | None
     job: Job | None = None
+    version: int | None = None
+    resting: bool = False
+    """At its target the job starts nothing: it is to leave as soon as it can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +76,7 @@ class Source:
 
     placed: Placed
     claim: Node
-    spec: Node
+    spec: Node | None
 
 
 def spec_of(job: Job, copy: int) -> Spec:
@@ -136,30 +162,46 @@ def _check_epoch(tree: Tree, fence: Op) -> None:
 def _read_sources(tree: Tree, moves: Sequence[Move]) -> dict[Placed | None, Source]:
     """The claims and specs that are to be moved, as they are now; those that are gone are left out."""
     sources = [move.source for move in moves if move.source is not None]
-    claims = tree.get_many([paths.claim(source.node, source.name) for source in sources])
-    specs = tree.get_many([paths.spec(source.node, source.name) for source in sources])
+    claims = tree.get_many([source.claim for source in sources])
+    on_nodes = [(source, path) for source in sources if (path := source.spec) is not None]
+    read = tree.get_many([path for _, path in on_nodes])
+    specs = {source: spec for (source, _), spec in zip(on_nodes, read, strict=True)}
     return {
-        source: Source(source, claim, spec)
-        for source, claim, spec in zip(sources, claims, specs, strict=True)
-        if claim is not None and spec is not None
+        source: Source(source, claim, specs.get(source))
+        for source, claim in zip(sources, claims, strict=True)
+        if claim is not None and (specs.get(source) is not None or source.spec is None)
     }
 
 
 def _of(move: Move, source: Source | None) -> list[Op] | None:
-    """What the move takes; None where its source is gone."""
+    """What the move takes; None where its source is gone, or is no longer what was looked at."""
     ops: list[Op] = []
     if move.source is not None:
-        if source is None:
+        if source is None or move.version not in (None, source.claim.version):
             return None
-        ops.append(Delete(paths.claim(move.source.node, move.source.name), source.claim.version))
-        ops.append(Delete(paths.spec(move.source.node, move.source.name), source.spec.version))
+        ops.append(Delete(move.source.claim, source.claim.version))
+        if (path := move.source.spec) is not None and source.spec is not None:
+            ops.append(Delete(path, source.spec.version))
     if move.target is not None:
-        data = source.claim.data if source is not None else encode(Claim())
-        if move.job is not None:
-            published = encode(spec_of(move.job, move.target.name.copy))
-        else:
-            assert source is not None
-            published = source.spec.data
-        ops.append(Create(paths.spec(move.target.node, move.target.name), published))
-        ops.append(Create(paths.claim(move.target.node, move.target.name), data))
+        if (path := move.target.spec) is not None:
+            ops.append(Create(path, _published(move, move.target, source)))
+        ops.append(Create(move.target.claim, _carried(move, source)))
     return ops
+
+
+def _carried(move: Move, source: Source | None) -> bytes:
+    """The claim at the target."""
+    if source is None:
+        return encode(Claim())
+    if move.job is None or move.resting or source.spec is None:
+        return source.claim.data
+    return edits.carried(source.claim.data, source.spec.data, move.job)
+
+
+def _published(move: Move, target: Placed, source: Source | None) -> bytes:
+    """The spec at the target."""
+    if move.job is not None:
+        return encode(spec_of(move.job, target.name.copy))
+    assert source is not None
+    assert source.spec is not None
+    return source.spec.data

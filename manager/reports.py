@@ -1,19 +1,35 @@
 """The front desk for nodes' reports: late, repeated and in any order, they are taken in."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import fields
 from datetime import datetime
 
 from sqlalchemy import Connection
 
+from cronkeeper.common import metrics
+from cronkeeper.common.coordination import paths
+from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.errors import NotFound, Unauthorized
-from cronkeeper.common.model import Job, JobStatus, Report, Run, RunState
+from cronkeeper.common.model import (
+    Claim,
+    ClaimName,
+    Job,
+    JobStatus,
+    Outcome,
+    Report,
+    Run,
+    RunState,
+    decode,
+)
 from cronkeeper.common.schedule import ONCE, once
 from cronkeeper.common.signing import verify
-from cronkeeper.common.store import jobs, nodes, runs
+from cronkeeper.common.store import jobs, nodes, outputs, runs
 from cronkeeper.manager.desk import Desk, tell_leader
 
 log = logging.getLogger(__name__)
+
+_OF_ENDS = tuple(field.name for field in fields(Outcome))
 
 
 def identify(desk: Desk, node: str, body: bytes, signature: str) -> None:
@@ -26,36 +42,71 @@ def identify(desk: Desk, node: str, body: bytes, signature: str) -> None:
         raise Unauthorized(f"the report is not signed with the key that node {node!r} was added with")
 
 
-def accept(desk: Desk, reports: Sequence[Report], now: datetime) -> list[str]:
+def accept(desk: Desk, signer: str, reports: Sequence[Report], now: datetime) -> list[str]:
     """Record the reports and return the ids of the runs that the node need not report again.
 
-    A report of a job that is not known is let go: nothing would ever become of it. So is the word of a node that
-    a run is lost which another node has: it had the job before, and does not know whether it had claimed the run.
-    """
+    A report of a job that is not known is let go: nothing would ever become of it. So is what the signer says of
+    another node's run (see `_own`; for runs that SQL knows, also `store.advance`): a refusal would hold up all
+    else that it has to say, for ever.
 
-    def work(connection: Connection) -> list[Job]:
-        known = {job.id: job for job in jobs.by_ids(connection, {report.job_id for report in reports})}
-        ours = [report for report in reports if report.job_id in known]
-        if len(ours) < len(reports):
-            log.warning("%d reports of unknown jobs are let go", len(reports) - len(ours))
-        elsewhere = _elsewhere(connection, ours)
-        ours = [report for report in ours if report.run_id not in elsewhere]
+    Raises:
+        Unavailable: SQL does not answer; or the tree, where a report is of another node's run.
+    """
+    heard = _own(desk, signer, reports)
+
+    def work(connection: Connection) -> list[tuple[RunState, Job | None]]:
+        known = {job.id: job for job in jobs.by_ids(connection, {report.job_id for report in heard})}
+        ours = [report for report in heard if report.job_id in known]
+        if len(ours) < len(heard):
+            log.warning("%d reports of unknown jobs are let go", len(heard) - len(ours))
+        changed = runs.record_many(connection, ours, now)
+        outputs.note_stored(connection, ours)
         return [
-            done
-            for run in runs.record_many(connection, ours, now)
-            if run.state.final and (done := note_end(connection, known[run.job_id], run, now)) is not None
+            (run.state, note_end(connection, known[run.job_id], run, now))
+            for run in changed
+            if run.state.final
         ]
 
-    for job in desk.store.transaction(work, writes=True):
-        tell_leader(desk.tree, job.id, job.rev)
+    for state, done in desk.store.transaction(work, writes=True):
+        metrics.RUNS_ENDED.labels(state).inc()
+        if done is not None:
+            tell_leader(desk.tree, done.id, done.rev)
     return [report.run_id for report in reports]
 
 
-def _elsewhere(connection: Connection, reports: Sequence[Report]) -> set[str]:
-    """The runs that are reported lost by another node than the one that has them."""
-    lost = {report.run_id: report.node for report in reports if report.state is RunState.LOST}
-    known = runs.by_ids(connection, lost) if lost else {}
-    return {run.id for run in known.values() if run.node not in (None, lost[run.id])}
+def _own(desk: Desk, signer: str, reports: Sequence[Report]) -> Sequence[Report]:
+    """What the signer may say: all about its own runs, and the ends of others' that its own claims list.
+
+    A claim moves with the ends that its former owner wrote into it, and it is the new owner who reports them.
+    """
+    others = [report for report in reports if report.node != signer]
+    if not others:
+        return reports
+    listed = _listed(desk.tree, signer, {(report.job_id, report.copy) for report in others})
+    strange = [report for report in others if not _tells(listed.get((report.run_id, report.node)), report)]
+    for report in strange:
+        log.warning(
+            "node %s says that run %s of node %s is %s, and its claim does not: that is let go",
+            *(signer, report.run_id, report.node, report.state),
+            extra={"run": report.run_id},
+        )
+    return [report for report in reports if report not in strange]
+
+
+def _listed(tree: Tree, node: str, wanted: Collection[tuple[int, int]]) -> dict[tuple[str, str], Outcome]:
+    """The ends in a node's claims to these copies of jobs, by run and node. Raises: Unavailable."""
+    tree.sync()  # else a claim that was moved just now might not be seen, and its ends be lost
+    names = map(ClaimName.parse, tree.children_many([paths.claims(node)])[0] or ())
+    held = [paths.claim(node, name) for name in names if (name.job_id, name.copy) in wanted]
+    claims = [decode(found.data, Claim) for found in tree.get_many(held) if found is not None]
+    runs_of_all = [run for claim in claims for run in claim.unfinished]
+    return {(run.run_id, run.node): run.outcome for run in runs_of_all if run.outcome is not None}
+
+
+def _tells(end: Outcome | None, report: Report) -> bool:
+    """Whether the report says this end, and nothing more: what the run wrote only its own node knows."""
+    same = end is not None and all(getattr(end, one) == getattr(report, one) for one in _OF_ENDS)
+    return same and report.stdout is None and report.stderr is None
 
 
 def note_end(connection: Connection, job: Job, run: Run, now: datetime) -> Job | None:

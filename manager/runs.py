@@ -1,29 +1,43 @@
 """The front desk for runs: asking for one by hand, and reading what became of them."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from cronkeeper.common.model import Output, Run, RunState, StartedBy, hand_run_id
+from cronkeeper.common.artifacts.store import OutputName, StoredOutput
+from cronkeeper.common.errors import Conflict, NotFound
+from cronkeeper.common.model import Job, Output, Run, RunState, StartedBy, hand_run_id
 from cronkeeper.common.store import audit, jobs, runs
 from cronkeeper.manager.desk import Desk, tell_leader
-from cronkeeper.manager.jobs import refuse_ended
+from cronkeeper.manager.jobs import anybody_may, refuse_ended
+
+MAX_WAITING = 100
+"""How many runs of one job may have been asked for and not begun."""
 
 
-def request(desk: Desk, job_id: int, actor: str, now: datetime) -> Run:
+def request(
+    desk: Desk, job_id: int, actor: str, now: datetime, *, check: Callable[[Job], None] = anybody_may
+) -> Run:
     """Ask for a run now; the leader sends it to the job's node.
+
+    `check` raises where this actor may not.
 
     Raises:
         NotFound: there is no such job.
-        Conflict: the job has ended.
+        Conflict: the job has ended, or too many of its runs wait already.
         Unavailable: the run may or may not have been asked for.
     """
 
     def work(connection: Connection) -> tuple[Run, int]:
         job = jobs.get(connection, job_id)
+        check(job)
         refuse_ended(job)
+        if runs.waiting(connection, job_id) >= MAX_WAITING:
+            raise Conflict(
+                f"{MAX_WAITING} runs of job {job_id} wait to be started: ask again when some have begun"
+            )
         run = _queued(job_id, actor, now)
         runs.request(connection, run)
         audit.add(connection, actor=actor, action="run", job_id=job_id, detail=run.id, now=now)
@@ -67,14 +81,35 @@ def newest(desk: Desk, job_ids: Sequence[int]) -> dict[int, Run]:
 
 
 def output(desk: Desk, run_id: str, stream: runs.Stream) -> Output:
-    """What the run wrote; empty where it has not ended. Raises: NotFound, Unavailable."""
+    """What the run wrote; empty where it has not ended, or never began.
 
-    def work(connection: Connection) -> Output | None:
-        runs.get(connection, run_id)
-        return runs.output(connection, run_id, stream)
+    Raises:
+        NotFound: there is no such run, or its output is not kept any more.
+        Unavailable
+    """
 
-    found = desk.store.transaction(work)
+    def work(connection: Connection) -> tuple[Run, Output | None]:
+        return runs.get(connection, run_id), runs.output(connection, run_id, stream)
+
+    run, found = desk.store.transaction(work)
+    if found is None and run.exit_code is not None:  # a node tells of both at once
+        raise _removed(run_id, stream)
     return found if found is not None else Output(size=0, data=b"")
+
+
+def open_output(desk: Desk, run_id: str, stream: runs.Stream) -> StoredOutput:
+    """What the run wrote, where that is `stored`; to be closed. Raises: NotFound, Unavailable."""
+    try:
+        return desk.artifacts.open_output(OutputName(run_id, stream))
+    except NotFound as error:
+        raise _removed(run_id, stream) from error
+
+
+def _removed(run_id: str, stream: runs.Stream) -> NotFound:
+    return NotFound(
+        f"the {stream} of run {run_id} is not kept any more: output is removed after history.output_days, and "
+        "beyond the newest history.output_per_job runs of a job"
+    )
 
 
 def _queued(job_id: int, actor: str, now: datetime) -> Run:

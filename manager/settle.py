@@ -8,7 +8,7 @@ from itertools import islice
 
 from sqlalchemy import Connection
 
-from cronkeeper.common.coordination import paths
+from cronkeeper.common import metrics
 from cronkeeper.common.coordination.tree import Op, SetData, Tree
 from cronkeeper.common.errors import Unavailable
 from cronkeeper.common.model import Claim, Report, RunState, Unfinished, decode, encode, replace
@@ -53,33 +53,36 @@ def settle(tree: Tree, store: Store, reign: Reign, board: Board, when: When) -> 
     for each in found:
         left = tuple(run for run in each.claim.unfinished if run.run_id not in gone)
         if left != each.claim.unfinished:
-            path = paths.claim(each.placed.node, each.placed.name)
-            write = SetData(path, encode(replace(each.claim, unfinished=left)), each.version)
+            write = SetData(each.placed.claim, encode(replace(each.claim, unfinished=left)), each.version)
             writes.append([reign.fence(), write])
     for error in tree.commit_many(writes):
         if isinstance(error, Unavailable):
             raise error  # one that failed for another reason is looked at again
 
 
-def settle_removed(store: Store, reign: Reign, node: str, now: datetime, run_lease: float) -> None:
+def settle_removed(store: Store, reign: Reign, board: Board, node: str, when: When) -> None:
     """Give up the runs of a dead node that no claim elsewhere lists.
 
-    Their jobs were removed meanwhile, or may be on that node only.
+    Their jobs were removed meanwhile, or wait there since no live node will do.
     """
-    reason = f"node {node} has been gone for {run_lease:.0f} s"
+    reason = f"node {node} has been gone for {when.run_lease:.0f} s"
+    waiting = {key[0] for key in board.on(node) if key[0] in board.wanted}
 
-    def work(connection: Connection) -> None:
+    def work(connection: Connection) -> int:
         leader.fence(connection, reign.epoch)
+        given_up = 0
         for run in runs.unfinished_on(connection, node):
             job = jobs.get(connection, run.job_id)
-            if job.ended_at is None and job.node != node:
+            if job.ended_at is None and job.id not in waiting:
                 continue
-            if runs.lose(connection, run.id, reason, now):
+            if runs.lose(connection, run.id, reason, when.now):
                 moment = run.tick if run.tick is not None else run.created_at
                 jobs.note_outcome(connection, job.id, RunState.LOST, moment)
                 log.warning("run %s is lost: %s", run.id, reason, extra={"run": run.id})
+                given_up += 1
+        return given_up
 
-    store.transaction(work)
+    metrics.RUNS_LOST.inc(store.transaction(work))
 
 
 def keep(store: Store, reign: Reign, withdrawn: Sequence[tuple[Placed, Claim]], now: datetime) -> None:
@@ -104,7 +107,7 @@ def _look(tree: Tree, board: Board, when: When) -> list[Abroad]:
     """The next of the claims that may be concerned; those that are not are not looked at again."""
     keys = list(islice(board.abroad, LOOKS))
     placed = [board.placed[key] for key in keys if key in board.placed]
-    nodes = tree.get_many([paths.claim(each.node, each.name) for each in placed])
+    nodes = tree.get_many([each.claim for each in placed])
     for key in keys:
         del board.abroad[key]
     found = []
@@ -135,15 +138,18 @@ def _agree_in_sql(store: Store, reign: Reign, found: Sequence[Abroad], now: date
     ]
     pending = {run.run_id: run.node for each in found for run in each.verdict.pending}
 
-    def work(connection: Connection) -> set[str]:
+    def work(connection: Connection) -> tuple[int, set[str]]:
         if reports:
             leader.fence(connection, reign.epoch)
-        for ended in runs.record_many(connection, reports, now):
+        given_up = runs.record_many(connection, reports, now)
+        for ended in given_up:
             note_end(connection, jobs.get(connection, ended.job_id), ended, now)
         known = runs.by_ids(connection, pending)
-        return {run.id for run in known.values() if run.state.final and run.node == pending[run.id]}
+        over = {run.id for run in known.values() if run.state.final and run.node == pending[run.id]}
+        return len(given_up), over
 
-    over = store.transaction(work)
+    given_up, over = store.transaction(work)
+    metrics.RUNS_LOST.inc(given_up)
     for _, run, reason in lost:
         log.warning(
             "run %s is given up, unless SQL knew its end: %s", run.run_id, reason, extra={"run": run.run_id}

@@ -1,7 +1,9 @@
 """Puts a worker together from its settings."""
 
+import os
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -9,24 +11,27 @@ from zoneinfo import ZoneInfo
 from cronkeeper.common.artifacts.cache import Cache
 from cronkeeper.common.artifacts.store import ArtifactStore
 from cronkeeper.common.clock import boot_id
-from cronkeeper.common.config import Fleet
 from cronkeeper.common.coordination.lease import Lease
 from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.model import LiveNode
+from cronkeeper.common.settings import Fleet
 from cronkeeper.common.waker import Waker
 from cronkeeper.worker.claims import Me
 from cronkeeper.worker.crond import Crond
 from cronkeeper.worker.crontab_file import Crontab, crond_pid
 from cronkeeper.worker.journal import Journal
+from cronkeeper.worker.outbox import Outbox
 from cronkeeper.worker.parts import Parts, Rules
 from cronkeeper.worker.presence import Presence
 from cronkeeper.worker.process import Account, CannotStart, Processes
 from cronkeeper.worker.reporter import Reporter, Send
 from cronkeeper.worker.table import Table
 from cronkeeper.worker.ticks import Spool
+from cronkeeper.worker.uploads import Uploads
 from cronkeeper.worker.worker import Worker
 
 ANYONE = "*"
+RUNS_PER_CORE = 4
 RENEWALS = 6
 """How often the lease is renewed in a session timeout."""
 
@@ -47,6 +52,10 @@ class Settings:
     version: str
     lease_ends: bool
     """False for the embedded tree, which no link leads to."""
+    max_running: int = 0
+    """How many runs go on at once; 0: as many as suit the machine."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What the node is or has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,7 @@ def assemble(settings: Settings, tree: Tree, artifacts: ArtifactStore, send: Sen
     crond = Crond()
     waker = Waker([spool, processes, crond])
     reporter = Reporter(send, waker.set)
+    outbox = Outbox(reporter, Uploads(artifacts, waker.set))
     files = Cache(home / "artifacts", artifacts)
     files.notify = waker.set
     boot = boot_id()
@@ -81,13 +91,14 @@ def assemble(settings: Settings, tree: Tree, artifacts: ArtifactStore, send: Sen
             journal=Journal(
                 home / "runs", processes, files, Allowed(fleet.run_as, settings.allow_run_as), boot
             ),
-            reporter=reporter,
+            reporter=outbox,
             waker=waker,
         ),
         Rules(
             me=Me(settings.node, boot),
             on_time=timedelta(seconds=fleet.on_time),
             clock_grace=timedelta(seconds=fleet.clock_grace),
+            max_running=settings.max_running or RUNS_PER_CORE * len(os.sched_getaffinity(0)),
             renew_every=fleet.session_timeout / RENEWALS if settings.lease_ends else float("inf"),
         ),
     )
@@ -116,4 +127,5 @@ def _live(settings: Settings, boot: str) -> LiveNode:
         boot_id=boot,
         version=settings.version,
         crond=settings.crontab is not None and crond_pid() is not None,
+        labels=dict(settings.labels),
     )

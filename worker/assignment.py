@@ -1,8 +1,10 @@
 """What this node holds: its claims and their specs, as they were last read from the tree or written to it."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
 
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Op, SetData, Tree
@@ -23,6 +25,8 @@ class Held:
     spec: Spec
     claim: Claim
     version: int | None
+    looked: datetime | None = None
+    """Until when its ticks were looked at: what was due by then is dealt with, or waits for a place or its turn."""
 
     @property
     def key(self) -> JobKey:
@@ -47,6 +51,14 @@ class Change:
     lost: tuple[Held, ...] = ()
 
 
+class Fate(Enum):
+    """What became of a write."""
+
+    LANDED = auto()
+    REFUSED = auto()
+    UNKNOWN = auto()
+
+
 class Assignment:
     """The claims of one node."""
 
@@ -55,15 +67,21 @@ class Assignment:
         self._node = node
         self.held: dict[JobKey, Held] = {}
         self._unsettled: set[JobKey] = set()
-        self._listed: set[JobKey] | None = None
+        self._listed: Collection[JobKey] | None = None
+        self._parsed: dict[str, ClaimName] = {}
+        """The names as they were last listed: of ten thousand most are there the next time."""
 
     def refresh(self) -> Change:
         """List the claims and read those that are new. Raises: Unavailable."""
-        names = _newest(self._tree.children(paths.claims(self._node)))
-        lost = [held for key, held in self.held.items() if names.get(key) != held.name]
-        wanted = [name for key, name in names.items() if key not in self.held or self.held[key].name != name]
+        names = self._newest(self._tree.children(paths.claims(self._node)))
+        lost = [held for key, held in self.held.items() if not _same(names.get(key), held.name)]
+        wanted = [
+            name
+            for key, name in names.items()
+            if key not in self.held or not _same(self.held[key].name, name)
+        ]
         gained = self._read(wanted)
-        self._listed = set(names)
+        self._listed = names.keys()
         for held in lost:
             del self.held[held.key]
         for held in gained:
@@ -79,6 +97,11 @@ class Assignment:
     def may_hold(self, key: JobKey) -> bool:
         """False once it is known that the job is not this node's."""
         return self._listed is None or key in self._listed
+
+    def doubt(self, key: JobKey) -> None:
+        """Have a claim read back: somebody else may have changed it."""
+        self.held[key].version = None
+        self._unsettled.add(key)
 
     @property
     def unsettled(self) -> bool:
@@ -104,17 +127,17 @@ class Assignment:
         self._unsettled.clear()
         return Change(tuple(settled), tuple(lost))
 
-    def write(self, writes: Sequence[Write]) -> list[bool]:
-        """Set each claim at the version that is known: True where it landed.
+    def write(self, writes: Sequence[Write]) -> list[Fate]:
+        """Set each claim at the version that is known, and say what became of that.
 
-        Where it did not, or that can't be told, the claim is unsettled until `settle` has read it back.
+        Where it did not land, or that can't be told, the claim is unsettled until `settle` has read it back.
         """
         batches: list[list[Op]] = []
         for write in writes:
             assert write.held.version is not None
             data = encode(write.claim)
             batches.append([SetData(self._path(write.held), data, write.held.version), *write.also])
-        landed = []
+        fates = []
         for write, error in zip(writes, self._commit(batches), strict=True):
             held = write.held
             if error is None and held.version is not None:
@@ -122,8 +145,8 @@ class Assignment:
             else:
                 held.version = None
                 self._unsettled.add(held.key)
-            landed.append(error is None)
-        return landed
+            fates.append(_fate(error))
+        return fates
 
     def _commit(self, batches: Sequence[Sequence[Op]]) -> Sequence[Exception | None]:
         try:
@@ -150,13 +173,23 @@ class Assignment:
     def _path(self, held: Held) -> str:
         return paths.claim(self._node, held.name)
 
+    def _newest(self, names: Iterable[str]) -> dict[JobKey, ClaimName]:
+        """The newest publication of each job."""
+        known = self._parsed
+        self._parsed = {text: known[text] if text in known else ClaimName.parse(text) for text in names}
+        newest: dict[JobKey, ClaimName] = {}
+        for name in self._parsed.values():
+            key = (name.job_id, name.copy)
+            if key not in newest or newest[key] < name:
+                newest[key] = name
+        return newest
 
-def _newest(names: Iterable[str]) -> dict[JobKey, ClaimName]:
-    """The newest publication of each job."""
-    newest: dict[JobKey, ClaimName] = {}
-    for text in names:
-        name = ClaimName.parse(text)
-        key = (name.job_id, name.copy)
-        if key not in newest or newest[key] < name:
-            newest[key] = name
-    return newest
+
+def _fate(error: Exception | None) -> Fate:
+    if error is None:
+        return Fate.LANDED
+    return Fate.UNKNOWN if isinstance(error, Unavailable) else Fate.REFUSED
+
+
+def _same(one: ClaimName | None, other: ClaimName) -> bool:
+    return one is other or one == other

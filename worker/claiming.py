@@ -31,6 +31,14 @@ class Made:
     handed: tuple[HandRun, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a look at a job came to: the change of its claim, if it needs one, and since when it lacks a place."""
+
+    made: Made | None
+    waits: datetime | None = None
+
+
 class Claiming:
     """The worker's memory of what is to go into its claims."""
 
@@ -64,28 +72,36 @@ class Claiming:
             self._forget(run_id)
         return held
 
-    def next_claim(self, held: Held, trigger: StartedBy | None, now: datetime) -> Made | None:
-        """The change that the claim needs now; None where it needs none.
+    def look(self, held: Held, trigger: StartedBy | None, now: datetime, places: int) -> Looked:
+        """Work out the change that the claim needs now, which starts so many runs at most.
 
         With no `trigger` the ticks are not looked at.
         """
         claim = claims.prune(held.spec, held.claim, self._acknowledged[held.key], self._me)
         claim = claims.bounded(claims.note_outcomes(claim, self._outcomes(claim)))
         start: list[Unfinished] = []
+        waits = None
         if trigger is not None:
-            decision = claims.claim_ticks(held.spec, claim, now, trigger, self._me, self._on_time)
-            claim = decision.claim
+            look = claims.Look(now, trigger, places)
+            decision = claims.claim_ticks(held.spec, claim, look, self._me, self._on_time)
+            held.looked = now
+            self._order_ends(decision)
+            claim, waits = decision.claim, decision.waits
             start += decision.start
-        handed = tuple(self._inbox[held.key].values())
-        for hand_run in handed:
+        handed = []
+        for hand_run in self._inbox[held.key].values():
+            if len(start) >= places and claims.busy(claim) is None:
+                waits = now if waits is None else waits
+                break
             decision = claims.claim_by_hand(claim, hand_run.run_id, self._me, now)
             claim = decision.claim
             start += decision.start
+            handed.append(hand_run)
         if claim == held.claim and not handed:
             self._forget_settled(held)
-            return None
+            return Looked(None, waits)
         claim, ready = self._make_folders(held, claim, start, now)
-        return self._made(held, claim, trigger, ready, handed)
+        return Looked(self._made(held, claim, trigger, ready, tuple(handed)), waits)
 
     def landed(self, made: Made) -> None:
         """The change is in the tree: what it allows may happen."""
@@ -94,6 +110,19 @@ class Claiming:
         for hand_run in made.handed:
             self._inbox[made.write.held.key].pop(hand_run.run_id, None)
         self._forget_settled(made.write.held)
+
+    def blocked_abroad(self, held: Iterable[Held]) -> list[JobKey]:
+        """The jobs whose ticks may wait for a run of another node: the leader alone writes that it has ended."""
+        return [
+            each.key for each in held if claims.takes_turns(each.spec) and claims.abroad(each.claim, self._me)
+        ]
+
+    def refused(self, made: Made) -> None:
+        """The change is not in the tree: its runs were never ours, and nobody is to hear of them from here."""
+        for run_id in made.start:
+            entry = self._journal.entries[run_id]
+            if not entry.cleared and entry.outcome is None:
+                self._journal.drop(run_id)
 
     def release(self, may_hold: Callable[[JobKey], bool], now: datetime) -> list[Entry]:
         """Let go of the jobs that are not ours: returns their runs that were given up, not having been started.
@@ -119,6 +148,11 @@ class Claiming:
             entry = self._journal.entries[run_id]
             if run_id not in claimed and not entry.cleared and entry.outcome is None:
                 self._journal.drop(run_id)
+
+    def _order_ends(self, decision: claims.Decision) -> None:
+        """Have the runs end that are in the way of a tick, which waits for that."""
+        for run_id in decision.in_the_way:
+            self._journal.order_end(run_id, f"replaced by the tick of {decision.replaced_by:%FT%TZ}")
 
     def _made(
         self,

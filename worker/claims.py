@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cronkeeper.common.model import (
+    CatchUp,
     Claim,
     Concurrency,
     Outcome,
@@ -17,7 +18,7 @@ from cronkeeper.common.model import (
     replace,
     tick_run_id,
 )
-from cronkeeper.common.schedule import due_ticks
+from cronkeeper.common.schedule import Due, due_ticks
 
 MAX_ENDED = 300
 """Ended ticks, and skips, that a claim lists while the API is away: the tree's nodes are small."""
@@ -35,11 +36,27 @@ class Me:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """One look at a job's ticks: when, what brought it about, and how many runs may be started by it."""
+
+    now: datetime
+    started_by: StartedBy
+    places: int
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """The claim as it is to be, and the runs in it that are to be started once it is."""
+    """The claim as it is to be, and the runs in it that are to be started once it is.
+
+    A tick that `waits` lacks nothing but a place. The runs `in_the_way` are to be ended for the tick that is to
+    replace them.
+    """
 
     claim: Claim
     start: tuple[Unfinished, ...] = ()
+    waits: datetime | None = None
+    in_the_way: tuple[str, ...] = ()
+    replaced_by: datetime | None = None
 
 
 def busy(claim: Claim) -> Unfinished | None:
@@ -47,29 +64,65 @@ def busy(claim: Claim) -> Unfinished | None:
     return next((run for run in claim.unfinished if run.outcome is None), None)
 
 
-def claim_ticks(
-    spec: Spec, claim: Claim, now: datetime, started_by: StartedBy, me: Me, on_time: timedelta
-) -> Decision:
-    """Claim what is due at `now`, and skip what may not run."""
-    due = due_ticks(spec, claim.watermark, now, on_time)
+def abroad(claim: Claim, me: Me) -> bool:
+    """Whether a run of another node may still go on."""
+    return any(run.outcome is None and run.node != me.node for run in claim.unfinished)
+
+
+def takes_turns(spec: Spec) -> bool:
+    """Whether a tick that may not run beside another waits for it, and is not skipped."""
+    return spec.concurrency is Concurrency.REPLACE or spec.catch_up is CatchUp.ALL
+
+
+def claim_ticks(spec: Spec, claim: Claim, look: Look, me: Me, on_time: timedelta) -> Decision:
+    """Claim what is due and has a place, and skip what may not run; what only has to wait stays due."""
+    room = max(0, _room(spec, claim))
+    due = due_ticks(spec, claim.watermark, look.now, on_time, max(0, min(room, look.places)) + 1)
+    if spec.concurrency is Concurrency.REPLACE:
+        due = _newest(due)
     start: list[Unfinished] = []
     skips = list(due.skips)
-    room = _room(spec, claim)
+    waits = blocked = None
     for tick in due.ticks:
+        if len(start) >= room and takes_turns(spec):
+            blocked = tick
+            break
         if len(start) >= room:
             skips.append(Skip(first=tick, last=tick, reason=SkipReason.STILL_RUNNING))
             continue
-        start.append(_run(tick_run_id(spec.job_id, spec.copy, tick, 1), tick, started_by, me))
-    dealt_with = [*due.ticks, *(skip.last for skip in due.skips)]
-    if not dealt_with:
-        return Decision(claim)
-    changed = replace(
+        if len(start) >= look.places:
+            waits = tick
+            break
+        start.append(_run(tick_run_id(spec.job_id, spec.copy, tick, 1), tick, look.started_by, me))
+    decision = Decision(_dealt_with(claim, start, skips), tuple(start), waits)
+    if blocked is None or spec.concurrency is not Concurrency.REPLACE:
+        return decision
+    return replace(decision, in_the_way=_going_on_here(claim, me), replaced_by=blocked)
+
+
+def _dealt_with(claim: Claim, start: list[Unfinished], skips: list[Skip]) -> Claim:
+    ticks = [*(run.tick for run in start if run.tick is not None), *(skip.last for skip in skips)]
+    if not ticks:
+        return claim
+    return replace(
         claim,
-        watermark=max(dealt_with),
+        watermark=max(ticks),
         unfinished=(*claim.unfinished, *start),
         skips=(*claim.skips, *skips),
     )
-    return Decision(changed, tuple(start))
+
+
+def _newest(due: Due) -> Due:
+    """Of ticks that would replace each other, the one that would be left."""
+    if len(due.ticks) < 2:
+        return due
+    *others, last = due.ticks
+    passed_over = Skip(first=others[0], last=others[-1], reason=SkipReason.COALESCED)
+    return Due((last,), (*due.skips, passed_over))
+
+
+def _going_on_here(claim: Claim, me: Me) -> tuple[str, ...]:
+    return tuple(run.run_id for run in claim.unfinished if run.outcome is None and run.node == me.node)
 
 
 def claim_by_hand(claim: Claim, run_id: str, me: Me, now: datetime) -> Decision:

@@ -1,6 +1,8 @@
 """The runs of this node, from the folder that is made before the claim to the end that everyone knows of."""
 
+import contextlib
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -13,8 +15,9 @@ from cronkeeper.common.errors import CronkeeperError
 from cronkeeper.common.model import Outcome, RunState, Spec, replace
 from cronkeeper.worker.assignment import JobKey
 from cronkeeper.worker.process import Account, CannotStart, Processes
-from cronkeeper.worker.run_folder import Exit, Plan, RunFolder, Started, at_uptime, load_all
-from cronkeeper.worker.timeouts import Timeouts, timed_out_reason
+from cronkeeper.worker.run_folder import Exit, Plan, RunFolder, Started, Stopped, at_uptime, load_all
+from cronkeeper.worker.timeouts import Timeouts, end_of
+from cronkeeper.worker.trim import Trim
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +73,11 @@ class Journal:
     _waiting: set[str] = field(default_factory=set)
     """The cleared runs that have no process and no outcome yet."""
     _timeouts: Timeouts = field(init=False)
+    _trim: Trim = field(init=False)
 
     def __post_init__(self) -> None:
         self._timeouts = Timeouts(self.processes, self.uptime)
+        self._trim = Trim(self.uptime)
 
     def load(self, now: datetime) -> None:
         """Find the runs of before this daemon was started: adopt what lives, note what has ended."""
@@ -106,6 +111,7 @@ class Journal:
     def drop(self, run_id: str) -> None:
         """Forget the run and its folder."""
         self._waiting.discard(run_id)
+        self._timeouts.drop(run_id)
         entry = self.entries.pop(run_id)
         self.by_job[entry.key].discard(run_id)
         if not self.by_job[entry.key]:
@@ -122,6 +128,12 @@ class Journal:
         self._look(entry, now)
         return entry if entry.outcome is not None else None
 
+    def order_end(self, run_id: str, cause: str) -> None:
+        """Have a run end as canceled: told to and then killed, or not started if it has not been yet."""
+        entry = self.entries.get(run_id)
+        if entry is not None and entry.outcome is None:
+            self._timeouts.order(entry.folder, cause)
+
     def start_cleared(self, now: datetime) -> list[Entry]:
         """Start what may start and has what it needs; returns what has a process or an outcome now."""
         moved = []
@@ -129,6 +141,8 @@ class Journal:
             entry = self.entries[run_id]
             if entry.doubtful_since is not None or not self._this_boot(entry.folder):
                 self._look(entry, now)
+            elif (cause := self._timeouts.ordered(run_id)) is not None:
+                self._cancel(entry, cause, now)
             else:
                 self._start(entry, now)
             if entry.running or entry.outcome is not None:
@@ -151,16 +165,23 @@ class Journal:
             elif not entry.running:
                 self._waiting.add(run_id)
         self._timeouts.end_due()
+        self._trim.look(entry.folder for entry in self.entries.values() if entry.running)
         return ended
 
     def wait(self) -> float:
-        """Seconds until `poll` is wanted because of a timeout."""
-        return self._timeouts.wait()
+        """Seconds until `poll` is wanted because of what goes on."""
+        trim = self._trim.wait() if self.processes.count() else math.inf
+        return min(self._timeouts.wait(), trim)
 
     @property
-    def waiting(self) -> bool:
-        """Whether a cleared run waits: for its artifact, for room, or for a doubt to be settled."""
-        return bool(self._waiting)
+    def taken(self) -> int:
+        """How many places are taken: by each run that has not ended, whether it goes on or is yet to be started."""
+        return sum(entry.outcome is None for entry in self.entries.values())
+
+    @property
+    def waiting(self) -> int:
+        """How many cleared runs wait: for their artifact, for room, or for a doubt to be settled."""
+        return len(self._waiting)
 
     def _add(self, folder: RunFolder) -> Entry:
         entry = self.entries[folder.plan.run_id] = Entry(folder)
@@ -180,6 +201,16 @@ class Journal:
         entry.running = True
         entry.tries += 1
         self._timeouts.watch(entry.folder, new=True)
+
+    def _cancel(self, entry: Entry, cause: str, now: datetime) -> None:
+        """See to it that the run is never started, unless a wrapper has been quicker."""
+        if not entry.folder.give_up():
+            self._look(entry, now)
+            return
+        self._timeouts.drop(entry.folder.plan.run_id)
+        with contextlib.suppress(OSError):
+            entry.folder.note_stopped(Stopped(self.uptime(), None, cause))
+        entry.outcome = _outcome(RunState.CANCELED, cause, now)
 
     def _script(self, entry: Entry) -> Path | None:
         artifact = entry.folder.plan.spec.artifact
@@ -206,6 +237,8 @@ class Journal:
             )
         elif started is not None:
             self._find(entry, started, now)
+        elif folder.given_up and (stopped := folder.stopped) is not None:
+            entry.outcome = _outcome(*end_of(folder.plan.spec, stopped), now)
         elif folder.given_up:
             entry.outcome = _outcome(RunState.LOST, "the job left the node before the run was started", now)
         elif (folder.path / "started").exists():
@@ -222,8 +255,8 @@ class Journal:
         if ended is not None:
             entry.outcome = self._ended(entry.folder, started, ended, now)
         elif (stopped := entry.folder.stopped) is not None:
-            timed_out = _outcome(RunState.TIMED_OUT, timed_out_reason(entry.folder.plan.spec, stopped), now)
-            entry.outcome = replace(timed_out, started_at=self._began(entry.folder, started, now))
+            told = _outcome(*end_of(entry.folder.plan.spec, stopped), now)
+            entry.outcome = replace(told, started_at=self._began(entry.folder, started, now))
         else:
             entry.outcome = _failed("its process was killed together with what keeps its exit code", now)
 
@@ -240,7 +273,7 @@ class Journal:
         reason = f"killed by signal {ended.code - 128}" if 128 < ended.code <= 192 else None
         stopped = folder.stopped
         if stopped is not None and ended.uptime >= stopped.asked:
-            state, reason = RunState.TIMED_OUT, timed_out_reason(folder.plan.spec, stopped)
+            state, reason = end_of(folder.plan.spec, stopped)
         begin, end = None, now
         if self._this_boot(folder) and started is not None:
             # What a shell can read of the uptime is only good to 10 ms: keep the order that is known.

@@ -9,8 +9,8 @@ from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.waker import Waker
 from cronkeeper.worker.claims import Me
 from cronkeeper.worker.journal import Journal
+from cronkeeper.worker.outbox import Outbox
 from cronkeeper.worker.presence import Presence
-from cronkeeper.worker.reporter import Reporter
 from cronkeeper.worker.table import Table
 from cronkeeper.worker.ticks import Spool
 
@@ -26,7 +26,7 @@ class Parts:
     spool: Spool
     table: Table
     journal: Journal
-    reporter: Reporter
+    reporter: Outbox
     waker: Waker
 
 
@@ -38,5 +38,7 @@ class Rules:
     on_time: timedelta
     """A younger tick always runs, also when several have gathered."""
     clock_grace: timedelta
+    max_running: int
+    """How many runs go on at once; what else is due waits."""
     renew_every: float
     """Seconds between renewals of the lease; infinite where it never ends."""

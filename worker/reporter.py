@@ -138,10 +138,9 @@ class Reporter:
     def _settle(self, batch: Sequence[Report], acknowledged: set[str]) -> None:
         with self._wake:
             for report in batch:
-                if report.run_id not in acknowledged:
-                    continue
-                if self._waiting.get(report.run_id) is report:
-                    del self._waiting[report.run_id]
+                if report.run_id not in acknowledged or self._waiting.get(report.run_id) is not report:
+                    continue  # a newer one, which says more, is still to go
+                del self._waiting[report.run_id]
                 if report.state.final:
                     self._acknowledged.append(report.run_id)
         self._notify()

@@ -7,7 +7,8 @@ started   made by the one wrapper that won: its line of /proc/<pid>/stat, and th
 stdout, stderr
 stdin     what the job says that it reads; env: what the job adds to the environment, as lines for a shell; both
           are readable by all, for another user's process gets them open, and the folder is closed to everyone
-stopped   where the job has a timeout: made beforehand as `exit` is; "<uptime of SIGTERM> [<uptime of SIGKILL>]"
+stopped   "<uptime of SIGTERM> <uptime of SIGKILL, or -> [<why, if not for its timeout>]"; made beforehand as `exit`
+          is where the job has a timeout or may be replaced
 """
 
 import contextlib
@@ -21,12 +22,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cronkeeper.common.errors import CronkeeperError
-from cronkeeper.common.model import Output, Spec, StartedBy, decode, encode
+from cronkeeper.common.model import Concurrency, Output, Spec, StartedBy, decode, encode
+from cronkeeper.worker.kept import IN_REPORT, KeptFile
 
-OUTPUT_HEAD = 48 * 1024
-OUTPUT_TAIL = 16 * 1024
 EXIT_BYTES = 32
 BLANK = b" " * (EXIT_BYTES - 1) + b"\n"
+ROOM = b" " * 127 + b"\n"
+"""What `stopped` is made of: as long as all that may be written into it."""
+NEVER = "-"
 OURS = "CRONKEEPER_"
 """What the names of the variables begin with that are ours alone."""
 FILES = ("plan", "exit", "started", "stdout", "stderr", "stdin", "env", "stopped")
@@ -80,10 +83,14 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The uptimes at which a run was asked to end, and at which it was killed where it did not."""
+    """The uptimes at which a run was asked to end, and at which it was killed where it did not.
+
+    `cause` says why; None: its timeout was over.
+    """
 
     asked: float
     killed: float | None
+    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,36 +165,36 @@ class RunFolder:
     @property
     def stopped(self) -> Stopped | None:
         """Read what the daemon has done to end the run."""
-        if self.plan.spec.timeout is None:
-            return None
         try:
-            fields = [float(field) for field in _read(f"{self.path}/stopped").split()]
+            fields = _read(f"{self.path}/stopped").decode().split(maxsplit=2)
         except FileNotFoundError:
             return None
-        return Stopped(fields[0], fields[1] if len(fields) > 1 else None) if fields else None
+        if len(fields) < 2:
+            return None
+        killed = None if fields[1] == NEVER else float(fields[1])
+        return Stopped(float(fields[0]), killed, fields[2].strip() if len(fields) > 2 else None)
 
-    def note_stopped(self, asked: float, killed: float | None) -> None:
-        """Write it down in the room that was kept for it. Raises: OSError."""
-        text = f"{asked:.2f}" if killed is None else f"{asked:.2f} {killed:.2f}"
-        with (self.path / "stopped").open("r+b") as file:
-            file.write(text.encode())
+    def note_stopped(self, stopped: Stopped) -> None:
+        """Write it down, in the room that was kept for it where there is some. Raises: OSError."""
+        killed = NEVER if stopped.killed is None else f"{stopped.killed:.2f}"
+        text = f"{stopped.asked:.2f} {killed} {stopped.cause or ''}\n"
+        descriptor = os.open(self.path / "stopped", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, text.encode())
+        finally:
+            os.close(descriptor)
 
     def output(self, stream: str) -> Output:
-        """What the run wrote: whole, or head and tail with a note between them."""
+        """What the run wrote, as far as it goes along in a report."""
+        size = 0
         try:
-            if (self.path / stream).stat().st_size == 0:  # most runs leave one of them empty at least
+            size = (self.path / stream).stat().st_size
+            if size == 0:  # most runs leave one of them empty at least
                 return Output(size=0, data=b"")
-            with (self.path / stream).open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                if size <= OUTPUT_HEAD + OUTPUT_TAIL:
-                    return Output(size=size, data=file.read(OUTPUT_HEAD + OUTPUT_TAIL))
-                head = file.read(OUTPUT_HEAD)
-                file.seek(-OUTPUT_TAIL, os.SEEK_END)
-                left_out = size - OUTPUT_HEAD - OUTPUT_TAIL
-                note = f"\n[cronkeeper: {left_out} bytes left out here]\n".encode()
-                return Output(size=size, data=head + note + file.read(OUTPUT_TAIL))
-        except FileNotFoundError:
-            return Output(size=0, data=b"")
+            with KeptFile(self.path / stream, size, min(self.plan.spec.max_output, IN_REPORT)) as kept:
+                return Output(size=size, data=kept.readall())
+        except OSError:  # not there, or cut short at this moment by a process that was left behind
+            return Output(size=size, data=b"")
 
     def remove(self) -> None:
         """Forget the run, at once: what a crash leaves of the files is swept away by `load_all`.
@@ -253,8 +260,8 @@ def _write_what_it_needs(path: Path, spec: Spec) -> None:
         words = [f"{name}={value}" for name, value in spec.env.items() if not name.startswith(OURS)]
         lines = [f"export {shlex.quote(word)}\n" for word in words]
         _write_new(path / "env", "".join(lines).encode(), 0o644)
-    if spec.timeout is not None:
-        _write_new(path / "stopped", BLANK)
+    if spec.timeout is not None or spec.concurrency is Concurrency.REPLACE:
+        _write_new(path / "stopped", ROOM)
 
 
 def _write_new(path: Path, content: bytes, mode: int = 0o600) -> None:

@@ -1,6 +1,7 @@
 """Keeps this node's crontab in step with its claims, and says whether cron can be relied on."""
 
 import logging
+import math
 from collections.abc import Iterable
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 from cronkeeper.common.errors import CronkeeperError
 from cronkeeper.common.model import ClaimName
 from cronkeeper.worker import crontab
-from cronkeeper.worker.assignment import Held
+from cronkeeper.worker.assignment import Held, JobKey
 from cronkeeper.worker.crond import Crond
 from cronkeeper.worker.crontab_file import Crontab, apply
 
@@ -17,6 +18,9 @@ log = logging.getLogger(__name__)
 CHECK_EVERY = 30.0
 """Seconds after which the crontab is compared and crond looked for, though nothing changed."""
 RETRY = 5.0
+PER_LINE = 50e-6
+"""Seconds that must lie between two writes for each line of the table, which is always written whole: where jobs
+come in by the hundred, a small part of the time goes into it."""
 
 
 class Table:
@@ -30,7 +34,7 @@ class Table:
         self._zone = zone
         self._lines: dict[ClaimName, bytes | None] = {}
         self._dirty = True
-        self._next_look = 0.0
+        self._next_look = self._next_write = 0.0
         self._complaint: str | None = None
         self._written = False
 
@@ -45,10 +49,11 @@ class Table:
 
     def keep(self, held: Iterable[Held], now: datetime, clock: float) -> None:
         """Write what has changed, and look after the rest now and then. `clock` only grows."""
-        if self._target is None or (not self._dirty and clock < self._next_look):
+        if self._target is None or clock < self._next_write or (not self._dirty and clock < self._next_look):
             return
         try:
             lines = self._render(held, now)
+            self._next_write = clock + PER_LINE * len(lines)
             if apply(self._target, self._install, lines):
                 log.info("%s now has %d jobs", self._target.title, len(lines))
         except CronkeeperError as error:
@@ -61,6 +66,10 @@ class Table:
         self._written = True
         self._crond.find()
 
+    def wait(self, clock: float) -> float:
+        """After how many seconds there is something to write; without end where nothing has changed."""
+        return self._next_write - clock if self._dirty and self._target is not None else math.inf
+
     def clear(self) -> None:
         """Take our block out. Raises: CrontabRefused, Damaged."""
         if self._target is not None:
@@ -69,7 +78,7 @@ class Table:
     def _render(self, held: Iterable[Held], now: datetime) -> list[bytes]:
         lines = {claim.name: self._line(claim, now) for claim in held}
         self._lines = lines
-        return [line for _, line in sorted(lines.items()) if line is not None]
+        return [line for _, line in sorted(lines.items(), key=_by_job) if line is not None]
 
     def _line(self, held: Held, now: datetime) -> bytes | None:
         if held.name in self._lines:
@@ -91,3 +100,7 @@ class Table:
         if text != self._complaint:
             log.error("the crontab is not up to date, the clock starts the jobs meanwhile: %s", text)
         self._complaint = text
+
+
+def _by_job(line: tuple[ClaimName, bytes | None]) -> JobKey:
+    return line[0].job_id, line[0].copy

@@ -9,12 +9,13 @@ from cronkeeper.common.coordination.watch import ChildWatch
 from cronkeeper.common.errors import Unavailable
 from cronkeeper.common.model import HandRun, Outcome, RunState, StartedBy, Unfinished, decode
 from cronkeeper.common.schedule import next_tick
-from cronkeeper.worker import lease_file, reports
+from cronkeeper.worker import claims, figures, lease_file, reports
 from cronkeeper.worker.agenda import Agenda
-from cronkeeper.worker.assignment import Assignment, Change, Held, JobKey
+from cronkeeper.worker.assignment import Assignment, Change, Fate, Held, JobKey
 from cronkeeper.worker.claiming import Claiming, Made, job_key
 from cronkeeper.worker.journal import Entry
 from cronkeeper.worker.parts import Parts, Rules
+from cronkeeper.worker.places import Places, Turns
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ RETRY = 0.5
 CRONS_SHARE = 100
 """How many ticks of one minute wait for cron. It files a few hundred in a second, and each after the one before:
 those beyond the share would start seconds late, so the clock starts them as soon as they are due."""
-SPACING = 0.02
+SPACING = 0.05
 """Seconds that lie at least between two rounds: in a burst each then sees to many ends and acknowledgements."""
 MAX_CLAIMS = 64
 """How many claims are written in one round: the first of a thousand runs starts while others are still claimed."""
@@ -46,6 +47,9 @@ class Worker:
         self._assignment = Assignment(parts.tree, rules.me.node)
         self._claiming = Claiming(parts.journal, rules.me, rules.on_time)
         self._agenda = Agenda()
+        self._places = Places(rules.max_running)
+        self.running = self.waiting = 0
+        """How many runs have not ended here, and how many jobs wait for a place, as of the last round."""
         self._claims_watch = ChildWatch(parts.tree, paths.claims(rules.me.node), parts.waker.set)
         self._inbox_watch = ChildWatch(parts.tree, paths.inbox(rules.me.node), parts.waker.set)
         self._next_renewal = self._next_resync = self._next_try = 0.0
@@ -55,6 +59,7 @@ class Worker:
         self._complaint: str | None = None
         self._broken_off = False
         """Whether the last round was ended by an error that nobody foresaw."""
+        figures.watch(parts, self._assignment.held, self._places)
 
     def start(self, now: datetime) -> None:
         """Pick up what an earlier daemon left: adopt the runs that live, report those that ended."""
@@ -84,6 +89,8 @@ class Worker:
             for key in self._assignment.held:
                 self._schedule(key)
         self._broken_off = False
+        self.running, self.waiting = self._parts.journal.taken, self._places.waiting
+        self._places.tell()
         return self._next_wake(now, self._parts.lease.now())
 
     def _take_filed(self, now: datetime) -> None:
@@ -137,6 +144,8 @@ class Worker:
             self._claims_watch.arm()
             self._take(self._assignment.refresh(), now, clock)
             self._next_resync = clock + RESYNC
+            for key in self._claiming.blocked_abroad(self._assignment.held.values()):
+                self._assignment.doubt(key)
             self._parts.table.changed()
             for entry in self._claiming.release(self._assignment.may_hold, now):
                 self._end(entry, clock)
@@ -158,6 +167,7 @@ class Worker:
     def _take(self, change: Change, now: datetime, clock: float) -> None:
         for held in change.lost:
             self._agenda.set(held.key, None)
+            self._places.drop(held.key)
         for held in change.gained:
             self._parts.journal.prefetch(held.spec)
             self._claiming.drop_unclaimed(held)
@@ -197,32 +207,44 @@ class Worker:
     def _claim(self, now: datetime, clock: float) -> None:
         self._agenda.touch_due(now, StartedBy.CLOCK)
         self._agenda.touch_waited(clock)
+        turns = self._places.turns(self._parts.journal.taken, MAX_CLAIMS)
         touched = self._agenda.take(MAX_CLAIMS)
-        made = []
-        for key, trigger in touched.items():
+        looks = turns.jobs | {key: each for key, each in touched.items() if turns.jobs.get(key) is None}
+        made: list[Made] = []
+        for key, trigger in looks.items():
             held = self._assignment.held.get(key)
-            if held is None:
-                continue
-            if held.version is None:
+            if held is not None and held.version is None:
                 self._agenda.touch(key, trigger)
-                continue
-            made.append(self._claiming.next_claim(held, trigger, now))
-        self._write([each for each in made if each is not None], now)
-        for key, trigger in touched.items():
+            elif held is not None:
+                made += self._look_at(held, trigger, now, turns)
+        self._write(made, now)
+        for key, trigger in looks.items():
             if trigger is not None:
                 self._schedule(key)
 
+    def _look_at(self, held: Held, trigger: StartedBy | None, now: datetime, turns: Turns) -> list[Made]:
+        looked = self._claiming.look(held, trigger, now, turns.places_for(held.key))
+        if looked.waits is not None:
+            self._places.wait(held.key, trigger, now, looked.waits)
+        if looked.made is None:
+            return []
+        turns.give(len(looked.made.start))
+        return [looked.made]
+
     def _write(self, made: list[Made], now: datetime) -> None:
-        landed = self._assignment.write([each.write for each in made])
-        for each, ok in zip(made, landed, strict=True):
+        fates = self._assignment.write([each.write for each in made])
+        for each, fate in zip(made, fates, strict=True):
             held = each.write.held
-            if not ok:
+            if fate is not Fate.LANDED:
+                if fate is Fate.REFUSED:
+                    self._claiming.refused(each)
                 self._agenda.touch(held.key, each.trigger)
                 continue
             self._claiming.landed(each)
             for run in each.without_folder:
                 if run.outcome is not None:
                     self._parts.reporter.submit(reports.of_claimed(held, run, run.outcome))
+            figures.skipped(each.new_skips)
             for skip in each.new_skips:
                 self._parts.reporter.submit(reports.of_skip(held, skip, self._rules.me.node, now))
 
@@ -231,12 +253,16 @@ class Worker:
             if entry.outcome is not None:
                 self._end(entry, self._parts.lease.now())
             else:
+                figures.started(entry.folder.plan, now, self._rules.on_time)
                 self._parts.reporter.submit(reports.of_start(entry.folder, now))
 
     def _end(self, entry: Entry, clock: float) -> None:
         assert entry.outcome is not None
-        self._parts.reporter.submit(reports.of_end(entry.folder, entry.outcome))
+        self._parts.reporter.submit_end(reports.of_end(entry.folder, entry.outcome), entry.folder)
         self._agenda.touch_at(entry.key, clock + OUTCOME_PATIENCE)
+        held = self._assignment.held.get(entry.key)
+        if held is not None and claims.takes_turns(held.spec):
+            self._agenda.touch(entry.key, StartedBy.CLOCK)
 
     def _acknowledge(self, run_id: str) -> None:
         key = job_key(run_id)
@@ -247,8 +273,8 @@ class Worker:
         held = self._assignment.held.get(key)
         if held is None:
             return
-        seen = held.claim.watermark if held.claim.watermark is not None else BEGINNING
-        tick = next_tick(held.spec, seen)
+        seen = [BEGINNING, *(each for each in (held.claim.watermark, held.looked) if each is not None)]
+        tick = next_tick(held.spec, max(seen))
         if tick is not None and tick.second == 0 and tick.microsecond == 0:
             after_cron = tick + self._grace
             if self._agenda.planned(after_cron, other_than=key) < CRONS_SHARE:
@@ -262,10 +288,10 @@ class Worker:
     def _next_wake(self, now: datetime, clock: float) -> float:
         if self._next_try > clock:
             return self._next_try - clock
-        if self._assignment.unsettled:
+        if self._assignment.unsettled or (self.waiting and self.running < self._places.total):
             return 0.0
         waits = [self._next_resync - clock, self._next_renewal - clock, self._agenda.wait(now, clock)]
-        waits.append(self._parts.journal.wait())
+        waits += [self._parts.journal.wait(), self._parts.reporter.wait(), self._parts.table.wait(clock)]
         if self._parts.journal.waiting:
             waits.append(RETRY)
         return max(0.0, min(waits))

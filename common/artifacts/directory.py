@@ -1,21 +1,24 @@
-"""Artifacts in a directory of this machine: what the embedded install uses."""
+"""Artifacts and outputs in a directory of this machine: what the embedded install uses."""
 
+import os
+import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from cronkeeper.common.errors import NotFound, Unavailable
 
-from .store import CHUNK, ArtifactStore, Stored, checked_name
+from .store import CHUNK, ArtifactStore, OutputName, Stored, StoredOutput, checked_name
 from .whole import flush, receive, sweep, sync_folder, unfinished_file, write_checked
 
 
 class DirectoryStore(ArtifactStore):
-    """Each artifact is a file `<first two digits>/<sha256>` below `root`."""
+    """Files below `root`: `<first two digits>/<sha256>` are artifacts, `outputs/<run id>/<stream>` outputs."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._outputs = root / "outputs"
         sweep(root)
 
     def put_stream(self, chunks: Iterable[bytes]) -> Stored:
@@ -32,11 +35,44 @@ class DirectoryStore(ArtifactStore):
         write_checked(self._chunks(sha256), sha256, target)
 
     def size(self, sha256: str) -> int:
-        with self._reading(sha256):
+        with self._reading(f"artifact {sha256}"):
             return self._path(sha256).stat().st_size
 
     def location(self, sha256: str) -> str:
         return self._path(sha256).absolute().as_uri()
+
+    def put_output(self, name: OutputName, content: BinaryIO, size: int) -> None:
+        path = self._outputs / str(name)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with unfinished_file(self._root) as (file, unfinished):
+                shutil.copyfileobj(content, file, CHUNK)
+                flush(file)
+                if unfinished.stat().st_size != size:
+                    raise Unavailable(f"output {name} has not the {size} bytes that it should have")
+                unfinished.replace(path)
+            for folder in (path.parent, self._outputs, self._root):
+                sync_folder(folder)
+        except OSError as error:
+            raise Unavailable(f"output {name} cannot be written below {self._root}: {error}") from error
+
+    def open_output(self, name: OutputName) -> StoredOutput:
+        def reading() -> AbstractContextManager[None]:
+            return self._reading(f"output {name}")
+
+        with reading():
+            file = (self._outputs / str(name)).open("rb")
+            return StoredOutput(os.fstat(file.fileno()).st_size, file, reading)
+
+    def remove_outputs(self, names: Iterable[OutputName]) -> None:
+        try:
+            for name in names:
+                path = self._outputs / str(name)
+                path.unlink(missing_ok=True)
+                with suppress(OSError):  # the run's other output is there, or this one was the last
+                    path.parent.rmdir()
+        except OSError as error:
+            raise Unavailable(f"outputs cannot be removed below {self._root}: {error}") from error
 
     def check(self) -> None:
         try:
@@ -61,15 +97,15 @@ class DirectoryStore(ArtifactStore):
         sync_folder(self._root)
 
     def _chunks(self, sha256: str) -> Iterator[bytes]:
-        with self._reading(sha256), self._path(sha256).open("rb") as file:
+        with self._reading(f"artifact {sha256}"), self._path(sha256).open("rb") as file:
             while chunk := file.read(CHUNK):
                 yield chunk
 
     @contextmanager
-    def _reading(self, sha256: str) -> Iterator[None]:
+    def _reading(self, what: str) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError:
-            raise NotFound(f"there is no artifact {sha256}") from None
+            raise NotFound(f"there is no {what}") from None
         except OSError as error:
-            raise Unavailable(f"artifact {sha256} cannot be read below {self._root}: {error}") from error
+            raise Unavailable(f"{what} cannot be read below {self._root}: {error}") from error

@@ -3,8 +3,9 @@
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import BinaryIO
 
-from .store import ArtifactStore, Stored
+from .store import ArtifactStore, OutputName, Stored, StoredOutput
 
 
 class LazyStore(ArtifactStore):
@@ -26,6 +27,15 @@ class LazyStore(ArtifactStore):
 
     def location(self, sha256: str) -> str:
         return self._store().location(sha256)
+
+    def put_output(self, name: OutputName, content: BinaryIO, size: int) -> None:
+        self._store().put_output(name, content, size)
+
+    def open_output(self, name: OutputName) -> StoredOutput:
+        return self._store().open_output(name)
+
+    def remove_outputs(self, names: Iterable[OutputName]) -> None:
+        self._store().remove_outputs(names)
 
     def check(self) -> None:
         self._store().check()

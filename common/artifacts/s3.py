@@ -1,4 +1,4 @@
-"""Artifacts in S3, or in whatever speaks its protocol: what a cluster uses.
+"""Artifacts and outputs in S3, or in whatever speaks its protocol: what a cluster uses.
 
 Import this module only where a store is made: boto3 costs 50 MB and half a second.
 """
@@ -6,10 +6,11 @@ Import this module only where a store is made: boto3 costs 50 MB and half a seco
 import base64
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 import boto3
 from botocore.config import Config
@@ -17,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cronkeeper.common.errors import Conflict, CronkeeperError, NotFound, Unavailable
 
-from .store import CHUNK, ArtifactStore, Stored, checked_name
+from .store import CHUNK, ArtifactStore, OutputName, Stored, StoredOutput, checked_name
 from .whole import receive, write_checked
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 3.0
 READ_TIMEOUT = 20.0
 ATTEMPTS = 3
+REMOVED_AT_ONCE = 1000
+"""How many objects S3 removes at one request."""
+ARTIFACTS = "artifacts/"
+OUTPUTS = "outputs/"
 # What to look at when S3 refuses us, by its error code.
 REFUSALS = {
     "InvalidAccessKeyId": "it does not know the key id: look at the S3 setting access_key",
@@ -37,21 +42,26 @@ REFUSED = "look at the S3 settings access_key and secret_key, and at what that k
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Settings:
-    """Where the artifacts lie: at `endpoint` (a URL), in `bucket`, under names that begin with `prefix`."""
+    """Where the artifacts lie: at `endpoint` (a URL), in `bucket`, under names that begin with `prefix`.
+
+    Outputs lie beside them, so that other rights can be given to them: where the prefix ends in `artifacts/`, in
+    `outputs/` in place of that, and else in `outputs/` below it.
+    """
 
     endpoint: str
     bucket: str
     region: str = "us-east-1"
     access_key: str
     secret_key: str = field(repr=False)
-    prefix: str = "artifacts/"
+    prefix: str = ARTIFACTS
 
 
 class S3Store(ArtifactStore):
-    """Each artifact is an object `<prefix><sha256>`. May be used from many threads."""
+    """Objects: `<prefix><sha256>` are artifacts, `outputs/<run id>/<stream>` outputs. For any number of threads."""
 
     def __init__(self, settings: S3Settings) -> None:
         self._settings = settings
+        self._outputs = settings.prefix.removesuffix(ARTIFACTS) + OUTPUTS
         self._client = _client(settings)
 
     def put_stream(self, chunks: Iterable[bytes]) -> Stored:
@@ -79,6 +89,37 @@ class S3Store(ArtifactStore):
 
     def location(self, sha256: str) -> str:
         return f"s3://{self._settings.bucket}/{self._key(sha256)}"
+
+    def put_output(self, name: OutputName, content: BinaryIO, size: int) -> None:
+        try:
+            with self._translated(f"output {name}"):
+                self._client.put_object(
+                    Bucket=self._settings.bucket,
+                    Key=self._outputs + str(name),
+                    Body=content,
+                    ContentLength=size,
+                )
+        except OSError as error:
+            raise Unavailable(f"output {name} cannot be read on its way to S3: {error}") from error
+
+    def open_output(self, name: OutputName) -> StoredOutput:
+        def translated() -> AbstractContextManager[None]:
+            return self._translated(f"output {name}")
+
+        with translated():
+            answer = self._client.get_object(Bucket=self._settings.bucket, Key=self._outputs + str(name))
+        return StoredOutput(answer["ContentLength"], answer["Body"], translated)
+
+    def remove_outputs(self, names: Iterable[OutputName]) -> None:
+        rest = iter(names)
+        while some := [str(name) for name in islice(rest, REMOVED_AT_ONCE)]:
+            with self._translated(f"output {some[0]}"):
+                answer = self._client.delete_objects(
+                    Bucket=self._settings.bucket,
+                    Delete={"Objects": [{"Key": self._outputs + name} for name in some], "Quiet": True},
+                )
+            for refused in answer.get("Errors", ()):
+                raise Unavailable(f"S3 at {self._settings.endpoint} does not remove {refused}: {REFUSED}")
 
     def check(self) -> None:
         try:

@@ -1,11 +1,17 @@
-"""Where artifacts lie. Content is addressed by its SHA-256: put twice it is stored once and never changes."""
+"""Where artifacts and the outputs of runs lie.
+
+An artifact is addressed by its SHA-256: put twice it is stored once and never changes. An output has the name of
+its run: put again it replaces what was there.
+"""
 
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Protocol
 from urllib.parse import quote, unquote
 
 from cronkeeper.common.errors import CronkeeperError, Invalid
@@ -13,6 +19,8 @@ from cronkeeper.common.errors import CronkeeperError, Invalid
 CHUNK = 1024 * 1024
 MAX_FILENAME = 200
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,95}")
+_STREAMS = ("stdout", "stderr")
 
 
 class Corrupt(CronkeeperError):
@@ -35,8 +43,51 @@ class Address:
     filename: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class OutputName:
+    """What one run wrote to one stream; as text a path of two plain names. Raises: Invalid."""
+
+    run_id: str
+    stream: str
+
+    def __post_init__(self) -> None:
+        if not _RUN_ID.fullmatch(self.run_id) or self.stream not in _STREAMS:
+            raise Invalid(f"{self.run_id!r}, {self.stream!r} names no output of a run")
+
+    def __str__(self) -> str:
+        return f"{self.run_id}/{self.stream}"
+
+
+class Source(Protocol):
+    """What can be read in pieces, and has to be closed."""
+
+    def read(self, size: int, /) -> bytes: ...
+    def close(self) -> None: ...
+
+
+class StoredOutput:
+    """An output that was opened: its `size` in bytes, and by iteration its pieces, once. To be closed."""
+
+    def __init__(
+        self, size: int, source: Source, translated: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self.size = size
+        self._source = source
+        self._translated = translated
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Raises: Unavailable, where it breaks off."""
+        with self._translated():
+            while piece := self._source.read(CHUNK):
+                yield piece
+
+    def close(self) -> None:
+        """Let go of it, read to its end or not."""
+        self._source.close()
+
+
 class ArtifactStore(ABC):
-    """One store of artifacts. Every call may raise `Unavailable`."""
+    """One store of artifacts and outputs. Every call may raise `Unavailable`."""
 
     def put(self, content: bytes) -> str:
         """Store the bytes durably and return their SHA-256 in hex."""
@@ -88,6 +139,22 @@ class ArtifactStore(ABC):
                 f"after the # a file's name is expected: up to {MAX_FILENAME} printable characters, no folder"
             )
         return Address(sha256, filename)
+
+    @abstractmethod
+    def put_output(self, name: OutputName, content: BinaryIO, size: int) -> None:
+        """Store `size` bytes durably under the name, in place of what is there, in bounded memory.
+
+        `content` stands at its beginning and can be set back to it. Where it can't be read, or has less, nothing is
+        stored, and that is `Unavailable` too.
+        """
+
+    @abstractmethod
+    def open_output(self, name: OutputName) -> StoredOutput:
+        """What lies under the name. Raises: NotFound."""
+
+    @abstractmethod
+    def remove_outputs(self, names: Iterable[OutputName]) -> None:
+        """Let nothing lie under these names any more, whether or not something did."""
 
     @abstractmethod
     def check(self) -> None:

@@ -59,7 +59,7 @@ def inbox_entry(node_name: str, run_id: str) -> str:
 
 
 def parked(job_id: int, copy: int) -> str:
-    """The claim of a job that is on no node now."""
+    """The claim of a job that was on a node, and may be on none of those that are live now."""
     return f"{PARKED}/{job_id}.{copy}"
 
 

@@ -112,6 +112,7 @@ def _sqlite(url: URL) -> sa.Engine:
         pool_size=1 if in_memory else 5,
         max_overflow=0 if in_memory else 5,
         pool_timeout=CONNECT_TIMEOUT,
+        pool_reset_on_return=None,  # as below: every transaction has been ended
         connect_args={"check_same_thread": False},
     )
     event.listen(engine, "connect", _prepare_sqlite)

@@ -19,10 +19,12 @@ CHUNK = 500
 """Ids in one statement: SQLite takes 32,766 parameters at most, older ones 999."""
 
 _ARTIFACT = (job.c.artifact_sha256, job.c.artifact_filename, job.c.artifact_size)
+_INSERT = sa.insert(job)
 _JOB = sa.select(*(job.c[field.name] for field in fields(Job) if field.name != "artifact"), *_ARTIFACT)
 # With the ids as one parameter SQLAlchemy finds the compiled statement again without a look at each of them.
 _BY_IDS = _JOB.where(job.c.id.in_(sa.bindparam("ids", expanding=True)))
 _FIRST = JobQuery()
+UNKNOWN = -1
 _DECIDING = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.LOST})
 
 
@@ -30,6 +32,7 @@ _DECIDING = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, 
 class Publication:
     """What the leader told the nodes of a job: this rev of it is at this node in this generation, or at none.
 
+    A `rev` of UNKNOWN says that the nodes know none of its revs from now on; 0 leaves it at what they know.
     `placement` says to people why it is where it is.
     """
 
@@ -54,7 +57,7 @@ def insert(conn: Connection, new: NewJob, actor: str, now: datetime) -> Job:
     }
     artifact = values.pop("artifact")
     columns = values | _artifact_columns(artifact) | {"unpublished": True}
-    key = conn.execute(sa.insert(job), columns).inserted_primary_key
+    key = conn.execute(_INSERT, columns).inserted_primary_key
     assert key is not None
     return Job(id=key[0], artifact=artifact, assigned_node=None, placement=None, ended_at=None, **values)
 
@@ -74,10 +77,19 @@ def assignments(conn: Connection) -> dict[int, tuple[str | None, str | None]]:
     return {row.id: (row.assigned_node, row.gen) for row in conn.execute(chosen)}
 
 
-def bound(conn: Connection) -> dict[int, str]:
-    """The node of every job that has not ended and may be on that one only, by its id."""
-    chosen = sa.select(job.c.id, job.c.node).where(job.c.ended_at.is_(None), job.c.node.is_not(None))
-    return {row.id: row.node for row in conn.execute(chosen)}
+def demands(conn: Connection) -> list[tuple[int, str | None, dict[str, str]]]:
+    """Id, node and labels of every job that has not ended and can't be on just any node."""
+    some = sa.or_(job.c.node.is_not(None), job.c.requires.is_not(None))
+    chosen = sa.select(job.c.id, job.c.node, job.c.requires).where(job.c.ended_at.is_(None), some)
+    return [(row.id, row.node, row.requires) for row in conn.execute(chosen)]
+
+
+def explained(conn: Connection) -> dict[int, str]:
+    """What people are told of where jobs are that have not ended, by their ids; most need no word."""
+    chosen = sa.select(job.c.id, job.c.placement).where(
+        job.c.ended_at.is_(None), job.c.placement.is_not(None)
+    )
+    return {row.id: row.placement for row in conn.execute(chosen)}
 
 
 def listing(conn: Connection, query: JobQuery = _FIRST) -> list[Job]:
@@ -134,7 +146,7 @@ def publish(conn: Connection, publications: Sequence[Publication]) -> None:
     if not publications:
         return
     known = sa.bindparam("known_rev", type_=sa.Integer)
-    newest = sa.case((job.c.published_rev < known, known), else_=job.c.published_rev)
+    newest = sa.case((known == UNKNOWN, 0), (job.c.published_rev < known, known), else_=job.c.published_rev)
     values = {
         "assigned_node": sa.bindparam("new_node"),
         "gen": sa.bindparam("new_gen"),

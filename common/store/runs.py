@@ -9,12 +9,13 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from cronkeeper.common.errors import Conflict, NotFound
-from cronkeeper.common.model import TRANSITIONS, Output, Report, Run, RunState, replace
+from cronkeeper.common.model import Output, Report, Run, RunState
 
+from .advance import advance
 from .jobs import chunks
 from .schema import REASON_LENGTH, Stream, job, run, run_output
 
-__all__ = ["Stream"]
+__all__ = ["Stream", "advance"]
 
 _FIELDS = tuple(field.name for field in fields(Run))
 _ROUNDS = 10
@@ -99,14 +100,20 @@ def newest(conn: Connection, job_ids: Iterable[int]) -> dict[int, Run]:
 def output(conn: Connection, run_id: str, stream: Stream) -> Output | None:
     """What the run wrote to one stream, as far as it was reported."""
     which = sa.and_(run_output.c.run_id == run_id, run_output.c.stream == stream)
-    row = conn.execute(sa.select(run_output.c.size, run_output.c.data).where(which)).one_or_none()
-    return None if row is None else Output(size=row.size, data=bytes(row.data))
+    row = conn.execute(sa.select(run_output).where(which)).one_or_none()
+    return None if row is None else Output(size=row.size, data=bytes(row.data), stored=row.stored)
 
 
 def queued(conn: Connection, limit: int = 1000) -> list[Run]:
     """Up to `limit` runs that wait for the leader to send them to a node, oldest first."""
     waiting = sa.select(run).where(run.c.state == RunState.QUEUED, run.c.gen.is_(None))
     return _runs(conn, waiting.order_by(run.c.created_at, run.c.id).limit(limit))
+
+
+def waiting(conn: Connection, job_id: int) -> int:
+    """How many runs of the job were asked for and have not begun."""
+    which = sa.and_(run.c.state == RunState.QUEUED, run.c.job_id == job_id)
+    return conn.scalar(sa.select(sa.func.count()).select_from(run).where(which)) or 0
 
 
 def dispatched(conn: Connection, run_id: str, node: str, gen: str) -> bool:
@@ -171,48 +178,6 @@ def record_many(conn: Connection, reports: Sequence[Report], now: datetime) -> l
         if not pending:
             return changed
     raise Conflict(f"{len(pending)} of the reported runs kept changing, such as {min(pending)}")
-
-
-def advance(known: Run | None, report: Report, now: datetime) -> Run | None:
-    """What a run becomes by a report; None where the report says nothing new."""
-    if known is None:
-        known = _unreported(report, now)
-    elif report.state not in TRANSITIONS[known.state]:
-        return None
-    # Only the ends carry these, and the truth of a run that was given up replaces what was assumed.
-    end = {"ended_at": report.ended_at, "exit_code": report.exit_code, "reason": _cut(report.reason)}
-    return replace(
-        known,
-        state=report.state,
-        started_by=report.started_by,
-        node=report.node,
-        gen=report.gen,
-        claimed_at=known.claimed_at if report.claimed_at is None else report.claimed_at,
-        started_at=known.started_at if report.started_at is None else report.started_at,
-        **end,
-    )
-
-
-def _unreported(report: Report, now: datetime) -> Run:
-    """The run as it would be had it been known before its first report."""
-    return Run(
-        id=report.run_id,
-        job_id=report.job_id,
-        copy=report.copy,
-        tick=report.tick,
-        attempt=report.attempt,
-        state=RunState.QUEUED,
-        started_by=report.started_by,
-        node=None,
-        gen=None,
-        requested_by=None,
-        created_at=now,
-        claimed_at=None,
-        started_at=None,
-        ended_at=None,
-        exit_code=None,
-        reason=None,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +246,8 @@ def _rows(steps: Iterable[_Step]) -> Iterator[list[dict[str, Any]]]:
     size = 0
     for step in steps:
         for stream, out in step.outputs.items():
-            rows.append({"run_id": step.new.id, "stream": stream, "size": out.size, "data": out.data})
+            row = {"run_id": step.new.id, "stream": stream, "size": out.size, "data": out.data}
+            rows.append(row | {"stored": out.stored})
             size += len(out.data)
             if size >= _BATCH_BYTES:
                 yield rows
@@ -292,7 +258,3 @@ def _rows(steps: Iterable[_Step]) -> Iterator[list[dict[str, Any]]]:
 
 def _runs(conn: Connection, chosen: sa.Select[Any], values: dict[str, Any] | None = None) -> list[Run]:
     return [Run(**row._asdict()) for row in conn.execute(chosen, values)]
-
-
-def _cut(reason: str | None) -> str | None:
-    return None if reason is None else reason[:REASON_LENGTH]

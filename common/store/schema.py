@@ -84,7 +84,8 @@ def _table(name: str, *columns: sa.schema.SchemaItem) -> sa.Table:
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
         mysql_collate="utf8mb4_bin",
-        sqlite_autoincrement=name in ("job", "audit"),  # else SQLite gives the id of a deleted row away again
+        # Else SQLite gives the id of a deleted row away again.
+        sqlite_autoincrement=name in ("job", "audit", "token"),
     )
 
 
@@ -123,6 +124,8 @@ job = _table(
     sa.Column("grace", sa.Double, nullable=False),
     sa.Column("catch_up", _choice(CatchUp), nullable=False),
     sa.Column("max_lateness", sa.Double, nullable=False),
+    sa.Column("requires", Json(dict[str, str])),
+    sa.Column("max_output", Number, nullable=False),
     sa.Column("effective_from", Instant, nullable=False),
     sa.Column("rev", sa.Integer, nullable=False),
     sa.Column("published_rev", sa.Integer, nullable=False),
@@ -183,6 +186,22 @@ run_output = _table(
     sa.Column("stream", _choice(Stream), primary_key=True),
     sa.Column("size", Number, nullable=False),
     sa.Column("data", Blob, nullable=False),
+    # Bytes in the artifact store; NULL: `data` is all that is kept.
+    sa.Column("stored", Number),
+)
+
+# People's tokens: of each only the SHA-256 in hex is kept. One that was revoked stays, for the audit.
+token = _table(
+    "token",
+    sa.Column("id", Number, primary_key=True),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("created_by", sa.String(200), nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("expires_at", Instant),
+    sa.Column("revoked_at", Instant),
+    sa.Index(None, "digest", unique=True),
 )
 
 node = _table(

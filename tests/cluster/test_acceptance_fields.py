@@ -110,3 +110,41 @@ def test_a_duplicate_is_a_job_of_its_own(install: Install) -> None:
     assert copy["id"] != job["id"]
     run = install.client.run_now(copy["id"])
     assert install.client.output(run["id"]) == "twin\n"
+
+
+WRITES = """#!/bin/sh
+i=0
+while [ $i -lt 100000 ]; do
+    printf 'line %045d\\n' $i
+    i=$((i + 1))
+done
+echo the end >&2
+"""
+WROTE = b"".join(b"line %045d\n" % number for number in range(100_000))
+
+
+def output_of(install: Install, run_id: str) -> bytes:
+    answer = install.client.call("GET", f"/runs/{run_id}/stdout")
+    assert answer.status == 200, answer.body
+    assert answer.headers["Cronkeeper-Output-Size"] == str(len(WROTE))
+    return answer.body
+
+
+def test_five_megabytes_of_output_are_kept_whole_and_of_a_smaller_cap_both_ends(install: Install) -> None:
+    script = base64.b64encode(WRITES.encode()).decode()
+    job = install.client.create(type="script", executable=script)
+    run = install.client.run_now(job["id"])
+    assert run["state"] == "succeeded"
+    assert output_of(install, run["id"]) == WROTE
+    assert install.client.output(run["id"], "stderr") == "the end\n"
+
+    edited = install.client.call("PATCH", f"/jobs/{job['id']}", {"max_output": 1024**2})
+    assert edited.json["max_output"] == 1024**2
+    run = install.client.run_now(job["id"])
+    kept = output_of(install, run["id"])
+    head, _, rest = kept.partition(b"\n[cronkeeper: ")
+    left_out, _, tail = rest.partition(b" bytes left out here]\n")
+    assert len(kept) <= 1024**2 < len(kept) + 100
+    assert WROTE.startswith(head)
+    assert WROTE.endswith(tail)
+    assert (int(left_out), len(tail)) == (len(WROTE) - len(head) - len(tail), 16 * 1024)

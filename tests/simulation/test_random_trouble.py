@@ -15,7 +15,7 @@ from support.fleet import Fleet
 from support.promise import blank, complaints
 
 from cronkeeper.common.errors import Conflict
-from cronkeeper.common.model import Artifact, Job, JobType, Run, RunState
+from cronkeeper.common.model import Artifact, CatchUp, Concurrency, Job, JobType, Run, RunState
 from cronkeeper.common.store.store import Store
 
 T = TypeVar("T")
@@ -26,6 +26,13 @@ HEALING = 180.0
 """Seconds in which everything must be as it should again."""
 SEEDS = range(40)
 SCRIPT = Artifact("ab" * 32, "job.sh", 3)
+POLICIES: list[dict[str, object]] = [
+    {},
+    {"concurrency": Concurrency.ALLOW},
+    {"concurrency": Concurrency.REPLACE},
+    {"catch_up": CatchUp.ALL},
+    {"catch_up": CatchUp.ALL, "concurrency": Concurrency.ALLOW},
+]
 A_SCRIPT = {"type": JobType.SCRIPT, "command": None}
 
 
@@ -42,8 +49,13 @@ class Chaos:
         self.broken: dict[str, Callable[[], None]] = {}
         for machine in self.fleet.machines.values():
             machine.run_seconds = self.random.choice([1, 20, 90])
-        self.jobs = [self.fleet.submit(schedule="* * * * *") for _ in range(3)]
-        self.jobs.append(self.fleet.submit(schedule="* * * * *", artifact=SCRIPT, **A_SCRIPT))
+            machine.max_running = self.random.choice([1, 2, 1000])
+            self.fleet.restart(machine.name)
+        kinds_of_job = [*({} for _ in range(3)), {"artifact": SCRIPT, **A_SCRIPT}]
+        self.jobs = [
+            self.fleet.submit(schedule="* * * * *", **kind, **self.random.choice(POLICIES))
+            for kind in kinds_of_job
+        ]
         self.removed: set[int] = set()
         self.fleet.go(3)
 
@@ -64,6 +76,7 @@ class Chaos:
             self.fleet.go(self.random.choice([0.1, 1, 5, 15, 30]))
         self.trouble.disarm()
         self.fetch()
+        self.let_go()
         for name in list(self.broken):
             self.broken.pop(name)()
         for machine in self.fleet.machines.values():
@@ -80,6 +93,19 @@ class Chaos:
         job = self.fleet.job(self.random.choice(self.jobs))
         if job.ended_at is None:
             self.fleet.edit(job)
+
+    def send(self) -> None:
+        """A job is to be on another node, on any, or on one with a label that none has."""
+        job = self.fleet.job(self.random.choice(self.jobs))
+        if job.ended_at is None:
+            requires = self.random.choice([{}, {}, {"disk": "ssd"}])
+            self.fleet.change(job, node=self.random.choice([*NODES, None]), requires=requires)
+
+    def let_go(self) -> None:
+        """Every job may be anywhere."""
+        for job in self.jobs:
+            if self.fleet.job(job).ended_at is None:
+                self.fleet.change(job, node=None, requires={})
 
     def remove(self) -> None:
         if len(self.removed) < 2 and self.random.random() < 0.2:
@@ -150,7 +176,7 @@ class Chaos:
         if not tree._connected:
             tree.reconnect()
 
-    DEEDS = (ask, edit, remove, power_off, cut, pause, silence, mend, mend, mend, depose, fetch)
+    DEEDS = (ask, edit, send, remove, power_off, cut, pause, silence, mend, mend, mend, depose, fetch)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -162,6 +188,7 @@ def test_through_random_trouble_no_tick_is_doubled_and_each_is_accounted_for(
     fleet = chaos.fleet
     assert [run_id for run_id, count in Counter(fleet.starts()).items() if count > 1] == []
     assert complaints(fleet) == []
+    assert all(machine.crowd <= machine.max_running for machine in fleet.machines.values())
     for job in chaos.jobs:
         if job.id not in chaos.removed:
             assert unaccounted(fleet, job) == []

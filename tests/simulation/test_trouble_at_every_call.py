@@ -10,7 +10,7 @@ from support.fakes import Bring, Trouble
 from support.fleet import Fleet
 from support.promise import blank, complaints
 
-from cronkeeper.common.model import Job, RunState
+from cronkeeper.common.model import CatchUp, Concurrency, Job, RunState
 from cronkeeper.common.store.store import Store
 
 SUCCEEDED, LOST, SKIPPED, CANCELED = RunState.SUCCEEDED, RunState.LOST, RunState.SKIPPED, RunState.CANCELED
@@ -18,6 +18,8 @@ SOON = "1 * * * *"
 """Due at 12:01, half a minute after the beginning, and then not for long."""
 NEVER = "0 0 1 1 *"
 SOON_RUN = "1.1.20260301T120100Z.1"
+SECOND_RUN = "1.1.20260301T120200Z.1"
+OTHERS_RUN = "2.1.20260301T120100Z.1"
 ONCE_RUN = "1.1.20260301T120032Z.1"
 HAND = "hand"
 TWO = ("alpha", "beta")
@@ -99,6 +101,89 @@ def asked_of_the_dead(fleet: Fleet) -> Job:
     return job
 
 
+def bound_job(fleet: Fleet) -> Job:
+    """A job that may be on alpha only."""
+    job = fleet.submit(schedule=NEVER, node="alpha")
+    fleet.go(5)
+    return job
+
+
+def bound_due_job(fleet: Fleet) -> Job:
+    """The same, just before its tick."""
+    job = fleet.submit(schedule=SOON, node="alpha")
+    fleet.go(27.9)
+    return job
+
+
+def bound_running_job(fleet: Fleet) -> Job:
+    """The same, while it runs."""
+    fleet.machines["alpha"].run_seconds = 10
+    job = bound_due_job(fleet)
+    fleet.go(3)
+    return job
+
+
+def parked_job(fleet: Fleet) -> Job:
+    """A job that has run, and that no node may have now."""
+    job = due_job(fleet)
+    fleet.go(15)
+    fleet.change(job, requires={"disk": "ssd"})
+    fleet.go(2)
+    return job
+
+
+def to_beta(fleet: Fleet, job: Job | None) -> None:
+    assert job is not None
+    fleet.change(job, node="beta", timezone="UTC")
+
+
+def to_beta_at_the_tick(fleet: Fleet, job: Job | None) -> None:
+    """The zone stays, since a change of that would leave the tick to the past."""
+    assert job is not None
+    fleet.change(job, node="beta", command="true")
+
+
+def nowhere_and_back(fleet: Fleet, job: Job | None) -> None:
+    """It asks for what no node has, and then for nothing."""
+    assert job is not None
+    fleet.change(job, requires={"disk": "ssd"})
+    fleet.go(3)
+    fleet.change(job, node=None, requires={})
+
+
+def asked_and_to_beta(fleet: Fleet, job: Job | None) -> None:
+    assert job is not None
+    fleet.request(job)
+    fleet.change(job, node="beta")
+
+
+def about_to_be_replaced(fleet: Fleet) -> Job:
+    """A job whose run goes on for long, and is replaced in a moment."""
+    fleet.machines["alpha"].run_seconds = 300
+    job = fleet.submit(schedule="1,2 * * * *", concurrency=Concurrency.REPLACE)
+    fleet.go(80)
+    fleet.machines["alpha"].run_seconds = 5
+    fleet.go(7.9)
+    return job
+
+
+def behind(fleet: Fleet) -> Job:
+    """A job that is to catch up with all its ticks, whose daemon has been away for two of them."""
+    job = fleet.submit(schedule="1,2 * * * *", catch_up=CatchUp.ALL)
+    fleet.go(20)
+    fleet.power_off("alpha")
+    fleet.go(75)
+    return job
+
+
+def due_without_places(fleet: Fleet) -> Job:
+    """Two jobs whose ticks are due in a moment, on a node that has a place for one."""
+    fleet.machines["alpha"].max_running = 1
+    fleet.restart("alpha")
+    fleet.submit(schedule=SOON)
+    return due_job(fleet)
+
+
 def there_and_back(fleet: Fleet) -> None:
     """The dead node comes back, and the job comes back to it."""
     fleet.work("alpha")
@@ -119,6 +204,15 @@ SCENARIOS = {
     "a tick is due": Scenario(due_job, wait, 7, 20, {SOON_RUN: SUCCEEDED}, 1),
     "a one-shot is done": Scenario(
         nothing, lambda fleet, _: fleet.submit(schedule="@once"), 8, 25, {ONCE_RUN: SUCCEEDED}, 1
+    ),
+    "a run is replaced": Scenario(
+        about_to_be_replaced, wait, 9, 20, {SOON_RUN: CANCELED, SECOND_RUN: SUCCEEDED}, 2
+    ),
+    "all that was missed is caught up with": Scenario(
+        behind, lambda fleet, _: fleet.work("alpha"), 14, 30, {SOON_RUN: SUCCEEDED, SECOND_RUN: SUCCEEDED}, 2
+    ),
+    "two ticks are due and there is one place": Scenario(
+        due_without_places, wait, 14, 30, {SOON_RUN: SUCCEEDED, OTHERS_RUN: SUCCEEDED}, 2
     ),
     "a run is asked for": Scenario(
         idle_job, lambda fleet, job: fleet.request(job), 7, 25, {HAND: SUCCEEDED}, 1
@@ -155,6 +249,30 @@ SCENARIOS = {
     ),
     "a job is published again as its tick is due": Scenario(
         due_job, lambda fleet, job: fleet.edit(job), 3, 45, {SOON_RUN: SUCCEEDED}, 1
+    ),
+}
+SCENARIOS |= {
+    "an idle job is told to move": Scenario(bound_job, to_beta, 3, 30, {}, 0, TWO),
+    "a job is told to move as its tick is due": Scenario(
+        bound_due_job, to_beta_at_the_tick, 6, 45, {SOON_RUN: SUCCEEDED}, 1, TWO
+    ),
+    "a running job is told to move": Scenario(
+        bound_running_job, to_beta, 22, 45, {SOON_RUN: SUCCEEDED}, 1, TWO
+    ),
+    "a running job fits nowhere, and then anywhere": Scenario(
+        bound_running_job, nowhere_and_back, 8, 60, {SOON_RUN: SUCCEEDED}, 1, TWO
+    ),
+    "a parked job fits again": Scenario(
+        parked_job,
+        lambda fleet, _: fleet.label("beta", disk="ssd"),
+        21,
+        30,
+        {SOON_RUN: SUCCEEDED},
+        1,
+        TWO,
+    ),
+    "a job is run by hand and told to move": Scenario(
+        bound_job, asked_and_to_beta, 7, 45, {HAND: SUCCEEDED}, 1, TWO
     ),
 }
 LOSSES = [fakes.lose_call, fakes.lose_reply]

@@ -3,7 +3,7 @@
 import contextlib
 import math
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from cronkeeper.common.store.store import Store
 from cronkeeper.worker.assignment import Held
 from cronkeeper.worker.process import Account, Processes
 from cronkeeper.worker.run_folder import ProcessId, RunFolder
+from cronkeeper.worker.uploads import Done
 
 T = TypeVar("T")
 
@@ -148,13 +149,18 @@ class Machine:
     home: Path
     time: Time
     boot_id: str = "boot-1"
+    max_running: int = 1000
     run_seconds: float = 5.0
     exit_code: int = 0
     stubborn: bool = False
     """Whether its commands go on after SIGTERM."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """What its daemon says of it when it is started the next time."""
     filed: set[int] = field(default_factory=set)
     running: dict[str, Process] = field(default_factory=dict)
     starts: list[str] = field(default_factory=list)
+    crowd: int = 0
+    """How many commands have gone on at once, at the most."""
     signals: list[tuple[str, int]] = field(default_factory=list)
 
     @property
@@ -176,6 +182,7 @@ class Machine:
         self.starts.append(folder.plan.run_id)
         ends_at = self.time.seconds + self.run_seconds
         self.running[folder.plan.run_id] = Process(process, folder, ends_at, self.exit_code)
+        self.crowd = max(self.crowd, len(self.running))
 
     def let_end(self) -> bool:
         """End the commands whose time has come; True where there were any."""
@@ -267,6 +274,9 @@ class FakeTable:
             self.jobs = sorted(one.name.job_id for one in held)
             self._dirty = False
 
+    def wait(self, clock: float) -> float:
+        return math.inf
+
     def clear(self) -> None:
         self.jobs = []
 
@@ -300,12 +310,15 @@ class FakeReporter:
         self._send = send
         self._notify = notify
         self.bell = Bell()
-        self.waiting: dict[str, Report] = {}
+        self.queue: dict[str, Report] = {}
         self._acknowledged: list[str] = []
 
     def submit(self, report: Report) -> None:
-        self.waiting[report.run_id] = report
+        self.queue[report.run_id] = report
         self.bell.set()
+
+    def waiting(self) -> int:
+        return len(self.queue)
 
     def acknowledged(self) -> list[str]:
         runs, self._acknowledged = self._acknowledged, []
@@ -313,7 +326,7 @@ class FakeReporter:
 
     def deliver(self, _now: datetime) -> float:
         """Send all that waits, as JSON; returns after how many seconds to try again."""
-        batch = dict(self.waiting)
+        batch = dict(self.queue)
         if not batch:
             return math.inf
         try:
@@ -321,13 +334,35 @@ class FakeReporter:
         except Unavailable:
             return 1.0
         for run_id in known:
-            if self.waiting.get(run_id) is batch[run_id]:
-                del self.waiting[run_id]
+            if self.queue.get(run_id) is not batch[run_id]:
+                continue
+            del self.queue[run_id]
             if batch[run_id].state.final:
                 self._acknowledged.append(run_id)
         if known:
             self._notify()
         return math.inf
+
+
+@dataclass
+class FakeUploads:
+    """What a worker wants stored; it is once `finish` says so."""
+
+    notify: Callable[[], None]
+    requested: dict[str, Mapping[str, int]] = field(default_factory=dict)
+    _done: list[Done] = field(default_factory=list)
+
+    def request(self, folder: RunFolder, sizes: Mapping[str, int]) -> None:
+        self.requested[folder.plan.run_id] = sizes
+
+    def finish(self, run_id: str) -> None:
+        """All of it is stored now."""
+        self._done.append(Done(run_id, self.requested.pop(run_id)))
+        self.notify()
+
+    def done(self) -> list[Done]:
+        done, self._done = self._done, []
+        return done
 
 
 def account(run_as: str | None) -> Account:

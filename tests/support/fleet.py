@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from cronkeeper.manager.desk import Desk, tell_leader
 from cronkeeper.manager.leader import Leader, LeaderRules
 from cronkeeper.worker.claims import Me
 from cronkeeper.worker.journal import Journal
+from cronkeeper.worker.outbox import Outbox
 from cronkeeper.worker.parts import Parts, Rules
 from cronkeeper.worker.presence import Presence
 from cronkeeper.worker.worker import Worker
@@ -35,6 +37,7 @@ from .fakes import (
     FakeReporter,
     FakeSpool,
     FakeTable,
+    FakeUploads,
     Machine,
     Time,
     Trouble,
@@ -67,6 +70,7 @@ class Daemon:
     leader: Leader | None = None
     worker: Worker | None = None
     reporter: FakeReporter | None = None
+    uploads: FakeUploads | None = None
     table: FakeTable | None = None
 
 
@@ -154,21 +158,30 @@ class Fleet:
         """Start the daemon of a node, in the session of an earlier one where that is given."""
         machine, bell = self.machines[name], Bell()
         tree = self._connect("worker", session)
-        reporter, table = FakeReporter(self._accept, bell.set), FakeTable()
-        parts = self._parts(machine, tree, bell, reporter=reporter, table=table)
+        reporter, table = FakeReporter(partial(self._accept, name), bell.set), FakeTable()
+        uploads = FakeUploads(bell.set)
+        outbox = Outbox(reporter, uploads, self.time)  # type: ignore[arg-type]
+        parts = self._parts(machine, tree, bell, reporter=outbox, table=table)
         me = Me(name, machine.boot_id)
-        rules = Rules(me=me, on_time=timedelta(seconds=30), clock_grace=timedelta(seconds=5), renew_every=2.0)
+        rules = Rules(
+            me=me,
+            on_time=timedelta(seconds=30),
+            clock_grace=timedelta(seconds=5),
+            max_running=machine.max_running,
+            renew_every=2.0,
+        )
         worker = Worker(parts, rules)
         machine.home.mkdir(exist_ok=True)
         worker.start(self.time.now)
-        self.daemons[name] = Daemon(tree, worker=worker, reporter=reporter, table=table)
+        self.daemons[name] = Daemon(tree, worker=worker, reporter=reporter, uploads=uploads, table=table)
         self.loops[name] = Loop(worker.step, bell, self.time.seconds)
         self.loops[f"{name}'s reporter"] = Loop(reporter.deliver, reporter.bell, self.time.seconds)
 
     def _parts(self, machine: Machine, tree: EmbeddedTree, bell: Bell, **others: Any) -> Parts:
         lease, trouble = Lease(SESSION, self.time), self.trouble.get("worker", Trouble())
         processes = FakeProcesses(machine, lease, trouble)
-        live = LiveNode(name=machine.name, incarnation="1", boot_id=machine.boot_id, version="1", crond=False)
+        facts = {"incarnation": "1", "boot_id": machine.boot_id, "version": "1", "crond": False}
+        live = LiveNode(name=machine.name, labels=dict(machine.labels), **facts)
         return Parts(
             tree=tree,
             lease=lease,
@@ -207,6 +220,11 @@ class Fleet:
         self.loops["second"].step(self.time.now)
         return carry_out()
 
+    def label(self, name: str, **labels: str) -> None:
+        """Give a node these labels instead of those it has: its daemon is started again."""
+        self.machines[name].labels = labels
+        self.restart(name)
+
     def power_off(self, name: str) -> None:
         """The machine is gone, with its daemon and its processes."""
         self.stop(name)
@@ -217,9 +235,9 @@ class Fleet:
         tree.faults = self.trouble.get(kind)
         return tree
 
-    def _accept(self, batch: Sequence[Report]) -> Sequence[str]:
+    def _accept(self, node: str, batch: Sequence[Report]) -> Sequence[str]:
         def carry_out() -> Sequence[str]:
-            return reports.accept(self.desk, batch, self.time.now)
+            return reports.accept(self.desk, node, batch, self.time.now)
 
         return self.trouble["api"]("report", carry_out) if "api" in self.trouble else carry_out()
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from cronkeeper.common.store.job_query import JobQuery
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager import jobs
 from cronkeeper.manager.desk import Desk
+from cronkeeper.manager.tokens import find
 
 from .samples import NOW, report
 
@@ -75,7 +77,7 @@ class Office:
         self.desk = Desk(self.store, self.tree, DirectoryStore(self.folder / "store"))
         services = Services(
             desk=self.desk,
-            identity=Identity(TOKENS),
+            identity=Identity(TOKENS, partial(find, self.desk)),
             timezone="Europe/Berlin",
             max_waiters=self.max_waiters,
             version="1.2.3",
@@ -119,7 +121,9 @@ class Office:
 
     def live(self, name: str, jobs: int) -> None:
         """Let a node look alive and hold this many jobs."""
-        sign = LiveNode(name=name, incarnation="1", boot_id="boot", version="9", crond=True)
+        sign = LiveNode(
+            name=name, incarnation="1", boot_id="boot", version="9", crond=True, labels={"disk": "ssd"}
+        )
         self.tree.commit([Create(paths.live(name), encode(sign), ephemeral=True)])
         self.tree.ensure(paths.claims(name))
         for job_id in range(jobs):

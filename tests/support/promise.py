@@ -75,5 +75,5 @@ def _of_nodes(fleet: Fleet) -> Iterator[str]:
     for name, machine in fleet.machines.items():
         if name in fleet.loops and machine.folders():
             yield f"{name} has the run folders {machine.folders()}"
-        if name in fleet.loops and (waiting := fleet.daemons[name].reporter) is not None and waiting.waiting:
-            yield f"{name} has reports of {list(waiting.waiting)}"
+        if name in fleet.loops and (waiting := fleet.daemons[name].reporter) is not None and waiting.queue:
+            yield f"{name} has reports of {list(waiting.queue)}"

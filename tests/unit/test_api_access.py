@@ -1,9 +1,11 @@
 """Who may do what, and how errors are told."""
 
 import logging
+from datetime import datetime
 
 import pytest
 from support.office import Office, problem
+from support.samples import NOW
 
 from cronkeeper.api.identity import Actor, Identity, Role
 from cronkeeper.common.errors import Invalid, Unauthorized
@@ -28,6 +30,10 @@ ENDPOINTS = [
     ("POST", "/jobs/1/duplicate"),
     ("GET", "/nodes/<name>"),
     ("PUT", "/artifacts"),
+    ("GET", "/metrics"),
+    ("GET", "/tokens"),
+    ("POST", "/tokens"),
+    ("DELETE", "/tokens/<token_id>"),
     ("OPTIONS", "/jobs"),
     ("HEAD", "/jobs"),
 ]
@@ -74,19 +80,23 @@ def test_a_wrong_token_is_no_token(empty_office: Office, header: str) -> None:
     assert "the user's token" not in answer.text.replace(repr(header), "")
 
 
-def test_tokens_tell_roles_apart() -> None:
-    identity = Identity({Role.ADMIN: "a", Role.USER: "b"})
+def nobody_else(_token: str, _now: datetime) -> None:
+    """Knows no tokens."""
 
-    assert identity.whoever("Bearer a") == Actor("admin", Role.ADMIN)
-    assert identity.whoever("bearer  b ") == Actor("user", Role.USER)
+
+def test_tokens_tell_roles_apart() -> None:
+    identity = Identity({Role.ADMIN: "a", Role.USER: "b"}, nobody_else)
+
+    assert identity.whoever("Bearer a", NOW) == Actor("admin", Role.ADMIN)
+    assert identity.whoever("bearer  b ", NOW) == Actor("user", Role.USER)
     with pytest.raises(Unauthorized):
-        identity.whoever("Bearer ab")
+        identity.whoever("Bearer ab", NOW)
 
 
 @pytest.mark.parametrize("tokens", [("", "b"), ("a", ""), ("a", "a")])
 def test_tokens_that_open_too_much_are_refused(tokens: tuple[str, str]) -> None:
     with pytest.raises(Invalid):
-        Identity(dict(zip((Role.ADMIN, Role.USER), tokens, strict=True)))
+        Identity(dict(zip((Role.ADMIN, Role.USER), tokens, strict=True)), nobody_else)
 
 
 def test_the_openapi_document_says_what_there_is(empty_office: Office) -> None:
@@ -178,6 +188,7 @@ def test_a_node_is_added_once_for_each_name(office: Office, public_key: str) -> 
         "live": False,
         "jobs": 0,
         "crond": None,
+        "labels": None,
         "version": None,
         "boot_id": None,
         "added_at": "2026-03-01T12:00:00.123456Z",
@@ -196,6 +207,8 @@ def test_only_admins_add_nodes(office: Office, public_key: str) -> None:
     answer = office.call("POST", "/nodes", Role.USER, json={"name": "a", "public_key": public_key})
 
     assert answer.status_code == 403
+    assert office.call("POST", "/nodes", Role.USER, json={"name": 5}).status_code == 403
+    assert office.call("POST", "/nodes", Role.USER, data=b"{").status_code == 403
     assert office.call("GET", "/nodes").json == []
 
 
@@ -227,6 +240,7 @@ def test_a_live_node_is_shown_with_what_it_says_of_itself(office: Office) -> Non
             "live": True,
             "jobs": 2,
             "crond": True,
+            "labels": {"disk": "ssd"},
             "version": "9",
             "boot_id": "boot",
             "added_at": "2026-03-01T12:00:00.123456Z",

@@ -80,6 +80,18 @@ def test_only_a_change_of_when_begins_anew(later: Office, changes: dict[str, Any
     assert job(later).effective_from == (LATER if begins else NOW)
 
 
+def test_where_a_job_may_run_is_changed_taken_away_and_taken_along_by_a_duplicate(later: Office) -> None:
+    assert patch(later, node="alpha", requires={"disk": "ssd"}).status_code == 200
+    assert (job(later).node, job(later).requires) == ("alpha", {"disk": "ssd"})
+    assert job(later).effective_from == NOW
+    assert later.call("POST", "/jobs/1/duplicate").json["requires"] == {"disk": "ssd"}
+    other = later.call("POST", "/jobs/1/duplicate", json={"requires": {}, "node": None}).json
+    assert (other["node"], other["requires"]) == (None, {})
+    assert later.call("PUT", "/jobs/1", json=COMMAND).status_code == 200
+    assert (job(later).node, job(later).requires) == (None, {})
+    assert audited(later)[0] == ("edit", "backup: node, requires")
+
+
 @pytest.mark.parametrize(
     "changes",
     [{}, {"command": COMMAND["command"]}, {"schedule": "*/5  * * * *"}, {"type": "command"}, {"node": None}],
@@ -96,7 +108,8 @@ def test_a_change_of_nothing_changes_nothing(later: Office, changes: dict[str, A
     ("changes", "field", "complaint"),
     [
         ({"type": "script"}, "type", "create a new job"),
-        ({"node": "alpha"}, "node", "can't be changed yet: duplicate the job"),
+        ({"node": "nobody-knows"}, "node", "accepted: the name of one that was added, or null"),
+        ({"requires": {"disk": ""}}, "requires", "1 to 63"),
         ({"args": ["x"]}, "args", "only for type script or binary"),
         ({"executable": "eA=="}, "executable", "only for type script or binary"),
         ({"at": "2030-01-01T00:00:00Z"}, "at", "only with schedule @once"),
@@ -161,11 +174,19 @@ def test_put_says_the_whole_job(later: Office) -> None:
     assert "can't be changed" in problem(later.call("PUT", "/jobs/1", json=other))["errors"]["type"][0]
 
 
-def test_what_runs_as_somebody_is_for_admins_to_change(office: Office) -> None:
+def test_what_runs_as_somebody_is_for_admins_to_do_anything_with(office: Office) -> None:
     office.create(Role.ADMIN, run_as="backup")
     whole = COMMAND | {"command": "false"}
 
     for method, path, body in [
+        ("PATCH", "/jobs/1", {"nonsense": 1}),
+        ("PATCH", "/jobs/1", []),
+        ("PUT", "/jobs/1", {"nonsense": 1}),
+        ("DELETE", "/jobs/1", {}),
+        ("POST", "/jobs/1/pause", {}),
+        ("POST", "/jobs/1/resume", {"nonsense": 1}),
+        ("POST", "/jobs/1/runs?wait=nonsense", {"nonsense": 1}),
+        ("POST", "/jobs/1/duplicate", {"nonsense": 1}),
         ("PATCH", "/jobs/1", {"command": "false"}),
         ("PATCH", "/jobs/1", {"run_as": None}),
         ("PATCH", "/jobs/1", {"run_as": "root", "nonsense": 1}),
@@ -176,8 +197,10 @@ def test_what_runs_as_somebody_is_for_admins_to_change(office: Office) -> None:
         answer = office.call(method, path, json=body)
         assert answer.status_code == 403, (method, body)
         assert "admins only" in problem(answer)["detail"]
-    assert [each.rev for each in office.jobs()] == [1]
+    assert [(each.rev, each.ended_at) for each in office.jobs()] == [(1, None)]
+    assert office.call("GET", "/jobs/1/runs").json == []
 
+    assert office.call("POST", "/jobs/1/runs", Role.ADMIN).status_code == 202
     assert office.call("PATCH", "/jobs/1", Role.ADMIN, json={"run_as": None}).status_code == 200
     assert office.call("PATCH", "/jobs/1", json={"command": "false"}).status_code == 200
 

@@ -16,6 +16,7 @@ from cronkeeper.common.errors import Unavailable
 from cronkeeper.common.model import Output, RunState
 from cronkeeper.common.signing import NODE_HEADER, SIGNATURE_HEADER, NodeKey
 from cronkeeper.manager import reports
+from cronkeeper.manager.runs import MAX_WAITING
 
 
 def by_hand(office: Office, query: str = "", **options: Any) -> TestResponse:
@@ -30,9 +31,21 @@ def newest(office: Office) -> dict[str, Any]:
 
 def end(office: Office, run: dict[str, Any], state: RunState = RunState.SUCCEEDED) -> None:
     """As if a node had reported it."""
-    reports.accept(
-        office.desk, [of_hand_run(run, state, exit_code=int(state is not RunState.SUCCEEDED))], NOW
-    )
+    ended = of_hand_run(run, state, exit_code=int(state is not RunState.SUCCEEDED))
+    reports.accept(office.desk, "alpha", [ended], NOW)
+
+
+def test_a_hundred_runs_of_a_job_may_wait_and_no_more(office: Office) -> None:
+    office.create()
+    office.create()
+    waiting = [by_hand(office).json for _ in range(MAX_WAITING)]
+    refused = by_hand(office)
+
+    assert refused.status_code == 409
+    assert "100 runs of job 1 wait to be started" in problem(refused)["detail"]
+    assert office.call("POST", "/jobs/2/runs").status_code == 202
+    end(office, waiting[0] or {})
+    assert by_hand(office).status_code == 202
 
 
 def test_a_run_by_hand_is_queued_and_the_leader_told(office: Office) -> None:
@@ -206,7 +219,7 @@ def test_what_a_run_wrote_is_given_back_byte_by_byte(office: Office) -> None:
     run = by_hand(office).json
     assert run is not None
     written = {"stdout": Output(size=5000, data=b"<b>\xff\0\r\n"), "stderr": Output(size=0, data=b"")}
-    reports.accept(office.desk, [of_hand_run(run, RunState.SUCCEEDED, **written)], NOW)
+    reports.accept(office.desk, "alpha", [of_hand_run(run, RunState.SUCCEEDED, **written)], NOW)
 
     for stream, output in written.items():
         answer = office.call("GET", f"/runs/{run['id']}/{stream}")

@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,41 +12,29 @@ from support.wait import wait_until
 from cronkeeper.common.artifacts import cache as module
 from cronkeeper.common.artifacts.cache import Cache
 from cronkeeper.common.artifacts.directory import DirectoryStore
-from cronkeeper.common.artifacts.store import ArtifactStore, Corrupt, Stored, sha256_of
+from cronkeeper.common.artifacts.store import ArtifactStore, Corrupt, sha256_of
 from cronkeeper.common.errors import CronkeeperError, Invalid, NotFound, Unavailable
 
 SCRIPT = b"#!/bin/sh\necho hello\n"
 NAME = sha256_of(SCRIPT)
 
 
-class Flaky(ArtifactStore):
+class Flaky(DirectoryStore):
     """A store that is away for the first calls of `fetch`, and that may be held up."""
 
-    def __init__(self, store: ArtifactStore, *, failures: int = 0) -> None:
-        self.store = store
+    def __init__(self, folder: Path, *, failures: int = 0) -> None:
+        super().__init__(folder)
         self.failures = failures
         self.fetches = 0
         self.open = threading.Event()
         self.open.set()
-
-    def put_stream(self, chunks: Iterable[bytes]) -> Stored:
-        return self.store.put_stream(chunks)
 
     def fetch(self, sha256: str, target: Path) -> None:
         self.fetches += 1
         assert self.open.wait(10)
         if self.fetches <= self.failures:
             raise Unavailable("the store is away")
-        self.store.fetch(sha256, target)
-
-    def size(self, sha256: str) -> int:
-        return self.store.size(sha256)
-
-    def location(self, sha256: str) -> str:
-        return self.store.location(sha256)
-
-    def check(self) -> None:
-        self.store.check()
+        super().fetch(sha256, target)
 
 
 MakeCache = Callable[[ArtifactStore], Cache]
@@ -54,7 +42,7 @@ MakeCache = Callable[[ArtifactStore], Cache]
 
 @pytest.fixture
 def store(tmp_path: Path) -> Flaky:
-    return Flaky(DirectoryStore(tmp_path / "store"))
+    return Flaky(tmp_path / "store")
 
 
 @pytest.fixture

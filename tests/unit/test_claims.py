@@ -36,8 +36,13 @@ def run_id(number: int) -> str:
     return tick_run_id(1, 1, minute(number), 1)
 
 
+def look(now: datetime, started_by: StartedBy = StartedBy.CLOCK) -> claims.Look:
+    """On a node with places for all."""
+    return claims.Look(now, started_by, 1000)
+
+
 def ticks(claim: Claim, now: datetime, started_by: StartedBy = StartedBy.CLOCK) -> claims.Decision:
-    return claims.claim_ticks(spec(effective_from=BORN), claim, now, started_by, ME, ON_TIME)
+    return claims.claim_ticks(spec(effective_from=BORN), claim, look(now, started_by), ME, ON_TIME)
 
 
 def test_a_tick_is_claimed_and_started_by_the_node_that_finds_it_due() -> None:
@@ -75,7 +80,7 @@ def test_a_run_that_has_ended_and_is_not_yet_known_to_the_api_holds_up_no_tick()
 
 def test_of_two_ticks_on_time_the_second_finds_the_first_running() -> None:
     both = timedelta(minutes=5)
-    decision = claims.claim_ticks(spec(effective_from=BORN), Claim(), minute(2), StartedBy.CLOCK, ME, both)
+    decision = claims.claim_ticks(spec(effective_from=BORN), Claim(), look(minute(2)), ME, both)
     assert [run.tick for run in decision.start] == [minute(1)]
     assert [skip.last for skip in decision.claim.skips] == [minute(2)]
     assert decision.claim.watermark == minute(2)
@@ -85,7 +90,7 @@ def test_where_the_job_allows_it_ticks_run_beside_what_is_unfinished() -> None:
     both = timedelta(minutes=5)
     job = spec(effective_from=BORN, concurrency=Concurrency.ALLOW)
     busy = Claim(watermark=minute(1), unfinished=(unfinished(run_id(1)),))
-    decision = claims.claim_ticks(job, busy, minute(3), StartedBy.CLOCK, ME, both)
+    decision = claims.claim_ticks(job, busy, look(minute(3)), ME, both)
     assert [run.tick for run in decision.start] == [minute(2), minute(3)]
     assert decision.claim == replace(
         busy, watermark=minute(3), unfinished=(*busy.unfinished, *decision.start)
@@ -95,14 +100,12 @@ def test_where_the_job_allows_it_ticks_run_beside_what_is_unfinished() -> None:
 def test_a_job_that_hangs_at_every_tick_stops_being_started_at_a_limit() -> None:
     job, claim = spec(effective_from=BORN, concurrency=Concurrency.ALLOW), Claim()
     for number in range(1, claims.MAX_BESIDE + 4):
-        claim = claims.claim_ticks(job, claim, minute(number), StartedBy.CLOCK, ME, ON_TIME).claim
+        claim = claims.claim_ticks(job, claim, look(minute(number)), ME, ON_TIME).claim
     assert len(claim.unfinished) == claims.MAX_BESIDE
     assert [skip.reason for skip in claim.skips] == [SkipReason.STILL_RUNNING] * 3
     over = claims.note_outcomes(claim, {run_id(1): _outcome()})
     after = minute(claims.MAX_BESIDE + 4)
-    assert [run.tick for run in claims.claim_ticks(job, over, after, StartedBy.CLOCK, ME, ON_TIME).start] == [
-        after
-    ]
+    assert [run.tick for run in claims.claim_ticks(job, over, look(after), ME, ON_TIME).start] == [after]
 
 
 def test_after_a_gap_the_latest_tick_runs_and_the_others_are_told_of() -> None:

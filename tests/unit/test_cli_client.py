@@ -252,7 +252,9 @@ def test_who_waits_learns_how_the_run_ended(
     thread = threading.Thread(target=lambda: results.append(say("job", "run", "1", "--wait", "30")))
     thread.start()
     asked = wait_until(lambda: runs.listing(office.desk, 1, limit=1))[0]
-    reports.accept(office.desk, [of_hand_run({"id": asked.id, "job_id": "1"}, state, **changes)], NOW)
+    reports.accept(
+        office.desk, "alpha", [of_hand_run({"id": asked.id, "job_id": "1"}, state, **changes)], NOW
+    )
     thread.join(10)
 
     (result,) = results
@@ -272,7 +274,9 @@ def test_who_waits_where_there_is_no_place_asks_again(make_office: Callable[...,
     )
     thread.start()
     asked = wait_until(lambda: runs.listing(office.desk, 1, limit=1))[0]
-    reports.accept(office.desk, [of_hand_run({"id": asked.id, "job_id": "1"}, RunState.SUCCEEDED)], NOW)
+    reports.accept(
+        office.desk, "alpha", [of_hand_run({"id": asked.id, "job_id": "1"}, RunState.SUCCEEDED)], NOW
+    )
     thread.join(10)
     server.close()
 
@@ -288,7 +292,7 @@ def test_runs_and_their_outputs_are_shown(say: Words, office: Office) -> None:
     office.create()
     asked = made(say, "job", "run", "1")
     written = {"stdout": Output(size=3, data=b"\xff\0\n"), "stderr": Output(size=5000, data=b"head")}
-    reports.accept(office.desk, [of_hand_run(asked, RunState.FAILED, exit_code=3, **written)], NOW)
+    reports.accept(office.desk, "alpha", [of_hand_run(asked, RunState.FAILED, exit_code=3, **written)], NOW)
 
     lines = say("run", "list", "1").stdout.splitlines()
     assert [line.split()[:4] for line in lines[1:]] == [[asked["id"], "failed", "3", "alpha"]]

@@ -71,7 +71,9 @@ def test_every_option_becomes_a_field_of_the_api(say: Words, api: FakeApi, tmp_p
     result = say(
         "job create --script report.py --arg=-v --arg 'a b' --shell /usr/bin/python3 --env-file vars --env A=2"
         " --stdin-file input --schedule '0 3 * * *' --timezone Europe/Berlin --name report --node alpha"
-        " --run-as www --timeout 15m --grace 90 --concurrency allow --catch-up latest --max-lateness 2h --disabled"
+        " --requires disk=ssd --requires site=a --requires disk=hdd"
+        " --run-as www --timeout 15m --grace 90 --concurrency allow --catch-up latest --max-lateness 2h"
+        " --max-output 10M --disabled"
     )
 
     assert (result.exit_code, result.output) == (0, "job 3, backup, is created\n")
@@ -87,12 +89,14 @@ def test_every_option_becomes_a_field_of_the_api(say: Words, api: FakeApi, tmp_p
         "timezone": "Europe/Berlin",
         "name": "report",
         "node": "alpha",
+        "requires": {"disk": "hdd", "site": "a"},
         "run_as": "www",
         "timeout": 900.0,
         "grace": 90.0,
         "concurrency": "allow",
         "catch_up": "latest",
         "max_lateness": 7200.0,
+        "max_output": 10485760,
         "enabled": False,
     }
 
@@ -111,8 +115,10 @@ def test_a_program_may_come_from_standard_input(say: Words, api: FakeApi) -> Non
     [
         ("", "give what to run"),
         ("--command true --script steps", "give only one of"),
+        ("--command true --max-output 1T", "'1T' is no size: such as 4096, 64K, 10M or 1G is expected"),
         ("--command true --timeout 5x", "'5x' is no duration: such as 90, 90s, 15m, 2h or 1d is expected"),
         ("--command true --env A", "NAME=VALUE is expected"),
+        ("--command true --requires disk", "'disk' is no label: KEY=VALUE is expected"),
         ("--command true --env 1=2", "--env: '1' is"),
         ("--command true --env-file steps", "steps: 'no pair' is"),
         ("--command true --stdin-file latin", "latin is no text in UTF-8"),
@@ -188,6 +194,15 @@ def test_an_edit_may_begin_with_an_empty_environment_and_with_another_type(say: 
     assert api.asked[1].body == {"env": {"B": "2"}, "type": "script", "executable": "IyE="}
 
 
+def test_an_edit_adds_to_the_labels_or_takes_them_and_the_node_away(say: Words, api: FakeApi) -> None:
+    api.answer("GET", "/jobs/3", job(requires={"disk": "ssd", "site": "a"}))
+    api.answer("PATCH", "/jobs/3", job())
+    assert say("job edit 3 --requires site=b").exit_code == 0
+    assert api.asked[1].body == {"requires": {"disk": "ssd", "site": "b"}}
+    assert say("job edit 3 --clear requires --clear node").exit_code == 0
+    assert api.asked[3].body == {"requires": {}, "node": None}
+
+
 def test_who_edits_what_another_has_changed_is_told_so(say: Words, api: FakeApi) -> None:
     api.answer("GET", "/jobs/3", job())
     api.answer("PATCH", "/jobs/3", OUTDATED)
@@ -242,6 +257,26 @@ def test_an_editor_that_is_closed_after_a_refusal_gives_up(say: Words, api: Fake
     assert (result.exit_code, result.stdout) == (1, "")
     assert "an object in braces is expected" in result.stderr
     assert say("job edit 3").exit_code == 2
+
+
+def test_the_editor_does_not_take_a_missing_line_for_a_wish(say: Words, api: FakeApi, tmp_path: Path) -> None:
+    api.answer("GET", "/jobs/3", job())
+    gone = (
+        "import json; text = json.loads(text.split(chr(10), 1)[1]); del text['name']; text = json.dumps(text)"
+    )
+    result = say("job edit 3", EDITOR=editor(tmp_path, gone, "text = text + chr(10)"))
+
+    assert (result.exit_code, len(api.asked)) == (1, 1)
+    assert "name: the line is gone; null takes a value away" in result.stderr
+
+
+def test_what_was_written_in_vain_in_an_editor_is_not_lost(say: Words, api: FakeApi, tmp_path: Path) -> None:
+    api.answer("GET", "/jobs/3", job())
+    api.answer("PATCH", "/jobs/3", OUTDATED)
+    result = say("job edit 3", EDITOR=editor(tmp_path, "text = text.replace('*/5', '*/7')"))
+
+    assert result.exit_code == 7
+    assert '"schedule": "*/7 * * * *"' in result.stderr
 
 
 def test_pages_are_followed_until_there_are_enough(say: Words, api: FakeApi) -> None:

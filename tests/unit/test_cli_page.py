@@ -13,7 +13,7 @@ from cronkeeper.cli import client, ending
 from cronkeeper.cli.main import main
 
 PAGE = (Path(__file__).parents[2] / "docs/cli.md").read_text()
-GROUPS = ("job", "run", "node")
+GROUPS = ("job", "run", "node", "token")
 
 
 def command(words: list[str]) -> tuple[click.Command, list[str]]:
@@ -43,7 +43,7 @@ def command_group(name: str) -> click.Group:
 EXAMPLES = [
     line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines() if line
 ]
-ROWS = re.findall(r"^\| `((?:job|run|node|doctor|completion)[^`]*)` \| (.*) \|$", PAGE, re.MULTILINE)
+ROWS = re.findall(r"^\| `((?:job|run|node|token|doctor|completion)[^`]*)` \| (.*) \|$", PAGE, re.MULTILINE)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -75,7 +75,7 @@ def test_the_page_leaves_out_no_word_and_no_option() -> None:
 
 
 def test_help_waits_for_nothing_that_is_needed_to_print_or_to_call() -> None:
-    modules = [f"cronkeeper.cli.{name}" for name in ("main", "jobs", "runs", "nodes", "completion")]
+    modules = [f"cronkeeper.cli.{name}" for name in ("main", "jobs", "runs", "nodes", "tokens", "completion")]
     code = f"import sys, {', '.join(modules)}\nprint(*{{each.split('.')[0] for each in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/")
     assert set(done.stdout.split()) & {"rich", "urllib3", "msgspec", "cryptography"} == set()
@@ -85,3 +85,10 @@ def test_the_exit_codes_are_those_of_the_client() -> None:
     listed = {int(code) for code in re.findall(r"^\| (\d) \|", PAGE, re.MULTILINE)}
     kinds = (client.Refused, client.Missing, client.Unreachable, client.Outdated, click.UsageError)
     assert listed == {0, ending.ENDED_BADLY, ending.NOT_OVER, *(kind.exit_code for kind in kinds)}
+
+
+def test_a_full_disk_behind_the_output_is_one_line() -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "cronkeeper.cli.main", "--help"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "Error: not all could be written: No space left on device\n")

@@ -91,6 +91,7 @@ def test_a_job_is_a_readable_sheet(capsys: pytest.CaptureFixture[str]) -> None:
         "concurrency    forbid",
         "catch up       latest",
         "max lateness   1h",
+        "max output     16M",
         "created        2030-01-01 01:00 CET by ann",
         "updated        2030-01-02 01:00 CET, revision 7",
     ]

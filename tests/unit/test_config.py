@@ -8,8 +8,10 @@ from click.testing import CliRunner
 
 from cronkeeper.cli.main import main
 from cronkeeper.common import config
-from cronkeeper.common.config import Config, load
+from cronkeeper.common.config import load
 from cronkeeper.common.errors import Invalid
+from cronkeeper.common.labels import parse
+from cronkeeper.common.settings import Config
 
 
 @pytest.fixture
@@ -49,6 +51,20 @@ def test_a_list_in_the_environment_is_separated_by_commas(text: str, users: tupl
     assert load(None, {"CRONKEEPER_WORKER_ALLOW_RUN_AS": text}).worker.allow_run_as == users
 
 
+def test_labels_may_be_given_in_the_environment_with_spaces_between_them() -> None:
+    given = load(None, {"CRONKEEPER_WORKER_LABELS": "disk=ssd, site=berlin"}).worker.labels
+    assert parse(given) == {"disk": "ssd", "site": "berlin"}
+
+
+def test_a_list_may_lie_in_a_file_of_its_own(tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    users.write_text("ann, bob\n")
+    assert load(None, {"CRONKEEPER_WORKER_ALLOW_RUN_AS_FILE": str(users)}).worker.allow_run_as == (
+        "ann",
+        "bob",
+    )
+
+
 def test_a_secret_may_lie_in_a_file_of_its_own(tmp_path: Path) -> None:
     secret = tmp_path / "token"
     secret.write_text("hunter2\n")
@@ -73,7 +89,19 @@ def test_a_value_in_the_environment_is_stronger_than_one_in_a_file_that_it_names
         ("[fleet]\non_time = 0\n", ["fleet.on_time", "more than 0"]),
         ("[fleet]\nclock_grace = -0.5\n", ["fleet.clock_grace", "0 or more", "-0.5"]),
         ('[fleet]\ntimezone = "Mars"\n', ["fleet.timezone", "'Mars'", "Europe/Berlin"]),
+        ("[history]\nruns_days = -1\n", ["history.runs_days", "0 or more", "-1"]),
+        ("[history]\noutput_per_job = -1\n", ["history.output_per_job", "0 or more"]),
+        ("[history]\noutput_days = inf\n", ["history.output_days", "0 or more", "inf"]),
         ('[log]\nlevel = "loud"\n', ["log.level", "'loud'", "debug, info, warning, error"]),
+        (
+            '[worker]\nmetrics = "30002"\n',
+            ["worker.metrics", "'30002'", "host:port, such as 127.0.0.1:30001"],
+        ),
+        ('[manager]\nmetrics = "::1:30001"\n', ["manager.metrics", "'::1:30001'", "[::1]:30001"]),
+        ('[worker]\nlabels = ["disk"]\n', ["worker.labels", "'disk' is no label: key=value", "disk=ssd"]),
+        ('[worker]\nlabels = ["disk="]\n', ["worker.labels", "'' is no value", "accepted: 1 to 63"]),
+        ('[worker]\nlabels = ["a b=x"]\n', ["worker.labels", "'a b' is no key", "accepted: 1 to 63"]),
+        ('[worker]\nlabels = ["a=x", "a=y"]\n', ["worker.labels", "the label a is given twice"]),
         ("run_lease = 60\n", ["'run_lease'", "[fleet]"]),
         ("[fleet\n", ["can't be read"]),
     ],
@@ -111,6 +139,10 @@ def test_a_variable_that_names_no_key_is_refused_as_in_a_file() -> None:
     message = refused(None, {"CRONKEEPER_SQL_URI": "sqlite://"})
     assert "CRONKEEPER_SQL_URI" in message
     assert "CRONKEEPER_SQL_URL" in message
+
+
+def test_a_key_whose_own_name_ends_like_that_of_a_file_is_given_by_its_variable() -> None:
+    assert load(None, {"CRONKEEPER_WORKER_KEY_FILE": "/k"}).worker.key_file == "/k"
 
 
 def test_variables_of_others_are_no_business_of_ours() -> None:

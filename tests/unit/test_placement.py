@@ -1,22 +1,64 @@
 """Which node gets a job: fair, and the same answer for the same question."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cronkeeper.manager.placement import place
+from cronkeeper.manager.placement import NOTHING, JobKey, Wants, place, wants
 
-_nodes = st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(0, 30), max_size=8)
-_jobs = st.lists(st.tuples(st.integers(1, 500), st.integers(1, 3)), unique=True, max_size=60)
+SSD = wants(None, {"disk": "ssd"})
+_names = st.text("abc", min_size=1, max_size=2)
+_labels = st.dictionaries(st.sampled_from("xyz"), st.sampled_from("12"), max_size=3)
+_fleets = st.dictionaries(_names, st.tuples(st.integers(0, 30), _labels), max_size=8)
+_demands = st.builds(wants, st.none() | _names, _labels)
+_jobs = st.lists(st.tuples(st.integers(1, 200), st.integers(1, 3)), unique=True, max_size=60)
+_wanted = st.dictionaries(st.integers(1, 200), _demands, max_size=60)
+
+Fleet = Mapping[str, tuple[int, Mapping[str, str]]]
+
+
+def placed_on(jobs: Sequence[JobKey], fleet: Fleet, wanted: Mapping[int, Wants]) -> dict[JobKey, str]:
+    """`place` for nodes with a load and labels each."""
+    load = {name: load for name, (load, _) in fleet.items()}
+    return place(jobs, load, wanted, {name: labels for name, (_, labels) in fleet.items()})
+
+
+def plain(**load: int) -> Fleet:
+    return {name: (jobs, {}) for name, jobs in load.items()}
+
+
+def will_do(demand: Wants, name: str, labels: Mapping[str, str]) -> bool:
+    return demand.node in (None, name) and all(labels.get(key) == value for key, value in demand.labels)
+
+
+def placed_one_by_one(jobs: Sequence[JobKey], fleet: Fleet, wanted: Mapping[int, Wants]) -> dict[JobKey, str]:
+    """The rule as it is said, job by job."""
+    counts = {name: load for name, (load, _) in fleet.items()}
+    choice = {
+        job: [name for name in fleet if will_do(wanted.get(job[0], NOTHING), name, fleet[name][1])]
+        for job in jobs
+    }
+
+    def turn(job: JobKey) -> tuple[int, str, tuple[tuple[str, str], ...], JobKey]:
+        demand = wanted.get(job[0], NOTHING)
+        return len(choice[job]), demand.node or "", demand.labels, job
+
+    placed = {}
+    for job in sorted(jobs, key=turn):
+        if choice[job]:
+            placed[job] = min(choice[job], key=lambda name: (counts[name], name))
+            counts[placed[job]] += 1
+    return placed
 
 
 def test_a_job_goes_to_the_node_with_the_fewest() -> None:
-    assert place([(7, 1)], {"alpha": 2, "beta": 1, "gamma": 2}, {}) == {(7, 1): "beta"}
+    assert placed_on([(7, 1)], plain(alpha=2, beta=1, gamma=2), {}) == {(7, 1): "beta"}
 
 
 def test_between_equals_the_name_decides() -> None:
-    assert place([(1, 1), (2, 1), (3, 1)], {"beta": 0, "alpha": 0}, {}) == {
+    assert placed_on([(1, 1), (2, 1), (3, 1)], plain(beta=0, alpha=0), {}) == {
         (1, 1): "alpha",
         (2, 1): "beta",
         (3, 1): "alpha",
@@ -24,33 +66,63 @@ def test_between_equals_the_name_decides() -> None:
 
 
 def test_without_a_live_node_no_job_is_placed() -> None:
-    assert place([(1, 1)], {}, {}) == {}
+    assert placed_on([(1, 1)], {}, {}) == {}
 
 
 def test_a_job_that_may_be_on_one_node_only_is_there_or_nowhere() -> None:
-    bound = {1: "beta", 2: "gone", 4: "beta"}
-    assert place([(1, 1), (2, 1), (3, 1), (4, 1)], {"alpha": 1, "beta": 0}, bound) == {
+    wanted = {job: wants(node, {}) for job, node in {1: "beta", 2: "gone", 4: "beta"}.items()}
+    assert placed_on([(1, 1), (2, 1), (3, 1), (4, 1)], plain(alpha=1, beta=0), wanted) == {
         (1, 1): "beta",
         (3, 1): "alpha",
         (4, 1): "beta",
     }
 
 
-@given(_jobs, _nodes)
-def test_every_job_gets_a_live_node_in_whatever_order_they_are_asked_about(
-    jobs: list[tuple[int, int]], load: dict[str, int]
+def test_a_job_goes_to_the_node_with_the_fewest_of_those_with_its_labels() -> None:
+    fleet = {"alpha": (0, {"disk": "hdd"}), "beta": (9, {"disk": "ssd", "site": "x"}), "gamma": (0, {})}
+    assert placed_on([(1, 1)], fleet, {1: SSD}) == {(1, 1): "beta"}
+    assert placed_on([(1, 1)], fleet, {1: wants("beta", {"disk": "ssd"})}) == {(1, 1): "beta"}
+    assert placed_on([(1, 1)], fleet, {1: wants("gamma", {"disk": "ssd"})}) == {}
+
+
+def test_a_job_that_may_be_anywhere_makes_room_for_one_that_may_not() -> None:
+    fleet = {"alpha": (0, {"disk": "ssd"}), "beta": (0, {})}
+    assert placed_on([(1, 1), (2, 1)], fleet, {2: SSD}) == {(1, 1): "beta", (2, 1): "alpha"}
+
+
+def test_what_a_node_lacks_is_named() -> None:
+    demand = wants(None, {"site": "x", "disk": "ssd"})
+    assert demand.lacking({"disk": "ssd"}) == (("site", "x"),)
+    assert demand.lacking({"disk": "hdd"}) == (("disk", "ssd"), ("site", "x"))
+
+
+def test_demands_that_are_alike_are_one_object() -> None:
+    assert wants("alpha", {"a": "1", "b": "2"}) is wants("alpha", {"b": "2", "a": "1"})
+
+
+@given(_jobs, _fleets, _wanted)
+def test_it_is_what_placing_one_by_one_comes_to(
+    jobs: list[JobKey], fleet: dict[str, tuple[int, dict[str, str]]], wanted: dict[int, Wants]
 ) -> None:
-    placed = place(jobs, load, {})
-    assert placed.keys() == (set(jobs) if load else set())
-    assert set(placed.values()) <= load.keys()
-    assert place(reversed(jobs), dict(reversed(load.items())), {}) == placed
+    assert placed_on(jobs, fleet, wanted) == placed_one_by_one(jobs, fleet, wanted)
 
 
-@given(_jobs, _nodes.filter(bool))
+@given(_jobs, _fleets, _wanted)
+def test_every_job_gets_a_node_that_will_do_in_whatever_order_they_are_asked_about(
+    jobs: list[JobKey], fleet: dict[str, tuple[int, dict[str, str]]], wanted: dict[int, Wants]
+) -> None:
+    placed = placed_on(jobs, fleet, wanted)
+    for job in jobs:
+        able = {name for name in fleet if will_do(wanted.get(job[0], NOTHING), name, fleet[name][1])}
+        assert placed.get(job) in (able or {None})
+    assert placed_on(jobs[::-1], dict(reversed(fleet.items())), wanted) == placed
+
+
+@given(_jobs, _fleets.filter(bool))
 def test_a_job_never_goes_to_a_node_that_has_more_than_another(
-    jobs: list[tuple[int, int]], load: dict[str, int]
+    jobs: list[JobKey], fleet: dict[str, tuple[int, dict[str, str]]]
 ) -> None:
-    got = Counter(place(jobs, load, {}).values())
-    after = {node: count + got[node] for node, count in load.items()}
+    got = Counter(placed_on(jobs, fleet, {}).values())
+    after = {node: load + got[node] for node, (load, _) in fleet.items()}
     for node in got:
         assert after[node] - 1 <= min(after.values())

@@ -84,6 +84,17 @@ def test_a_report_that_comes_while_an_older_one_is_on_its_way_is_sent_too(
     assert [batch[0].state for batch in api.batches] == [RunState.RUNNING, RunState.SUCCEEDED]
 
 
+def test_an_end_counts_as_acknowledged_when_the_newest_word_on_it_is(reporter: Reporter, api: Api) -> None:
+    api.gate.clear()
+    reporter.submit(ended(1))
+    reporter.start()
+    wait_until(lambda: api.batches)
+    reporter.submit(ended(1, stdout=FULL))
+    api.gate.set()
+    assert wait_until(acknowledged(reporter)) == ["1.1.hand-1.1"]
+    assert len(api.batches) == 2
+
+
 def test_while_the_api_is_away_reports_wait_and_are_sent_again(reporter: Reporter, api: Api) -> None:
     api.there = False
     reporter.submit(ended(1))

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.samples import NOW, plan
+from support.samples import NOW, plan, spec
 
+from cronkeeper.common.model import Output
+from cronkeeper.worker.kept import IN_REPORT, TAIL
 from cronkeeper.worker.run_folder import (
     EXIT_BYTES,
-    OUTPUT_HEAD,
-    OUTPUT_TAIL,
     Exit,
     NoRoom,
     ProcessId,
@@ -135,7 +135,7 @@ def test_the_exit_code_is_read(folder: RunFolder) -> None:
     assert folder.exit == Exit(137, 99.5)
 
 
-@pytest.mark.parametrize("size", [0, 1, OUTPUT_HEAD, OUTPUT_HEAD + OUTPUT_TAIL])
+@pytest.mark.parametrize("size", [0, 1, IN_REPORT])
 def test_output_of_moderate_size_is_whole(folder: RunFolder, size: int) -> None:
     content = bytes(n % 251 for n in range(size))
     (folder.path / "stdout").write_bytes(content)
@@ -144,13 +144,23 @@ def test_output_of_moderate_size_is_whole(folder: RunFolder, size: int) -> None:
     assert folder.output("stderr").size == 0
 
 
-def test_of_large_output_head_and_tail_are_kept_and_the_gap_is_told(folder: RunFolder) -> None:
-    content = b"a" * OUTPUT_HEAD + b"b" * 7 + b"c" * OUTPUT_TAIL
+def test_of_large_output_head_and_tail_go_along_and_the_gap_is_told(folder: RunFolder) -> None:
+    content = bytes(n % 251 for n in range(IN_REPORT + 1))
     (folder.path / "stderr").write_bytes(content)
     output = folder.output("stderr")
-    assert output.size == len(content)
-    note = b"\n[cronkeeper: 7 bytes left out here]\n"
-    assert output.data == b"a" * OUTPUT_HEAD + note + b"c" * OUTPUT_TAIL
+    head, _, rest = output.data.partition(b"\n[cronkeeper: ")
+    left_out, _, tail = rest.partition(b" bytes left out here]\n")
+    assert output.size == len(content) > len(output.data)
+    assert content.startswith(head)
+    assert content.endswith(tail)
+    assert (int(left_out), len(tail)) == (len(content) - len(head) - len(tail), TAIL)
+
+
+@pytest.mark.parametrize(("max_output", "kept"), [(0, b""), (60, b"x" * 60)])
+def test_no_more_goes_along_than_the_job_wants_kept(tmp_path: Path, max_output: int, kept: bytes) -> None:
+    folder = RunFolder.make(tmp_path, plan(spec=spec(max_output=max_output)))
+    (folder.path / "stdout").write_bytes(b"x" * 1000)
+    assert folder.output("stdout") == Output(size=1000, data=kept)
 
 
 def test_a_folder_is_forgotten_whole(folder: RunFolder, tmp_path: Path) -> None:

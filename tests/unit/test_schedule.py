@@ -1,15 +1,17 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
+from cronsim import CronSim
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cronkeeper.common import schedule
 from cronkeeper.common.errors import Invalid
-from cronkeeper.common.model import SkipReason
-from cronkeeper.common.schedule import due_ticks
+from cronkeeper.common.model import CatchUp, SkipReason
+from cronkeeper.common.schedule import NAMES, due_ticks
 
 ON_TIME = timedelta(seconds=30)
 BORN = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
@@ -22,6 +24,7 @@ class Job:
     timezone: str = "UTC"
     effective_from: datetime = BORN
     enabled: bool = True
+    catch_up: CatchUp = CatchUp.LATEST
     max_lateness: float = 3600.0
 
 
@@ -33,13 +36,14 @@ def minute(number: int) -> datetime:
     ("text", "why"),
     [
         ("* * * *", "4 fields"),
-        ("61 * * * *", "minute"),
+        ("61 * * * *", "'61' is not understood as minute, which takes 0-59"),
         ("*/0 * * * *", "minute"),
         ("5-1 * * * *", "minute"),
-        ("30 2 30 2 *", "day-of-month"),
-        ("@reboot", "@reboot is not supported"),
+        ("30 2 30 2 *", "never due, since no month in it has day 30"),
+        ("0 0 45 2 *", "'45' is not understood as day-of-month"),
+        ("@reboot", "a machine's start is no time"),
         ("0 0 L * *", "L, W and #"),
-        ("0 0 * * 1#2", "does not know"),
+        ("0 0 * * 1#2", "L, W and #"),
         ("0 0 15W * *", "L, W and #"),
         ("0 0 * * 5L", "L, W and #"),
         ("1/5 * * * *", "a step needs a range"),
@@ -50,7 +54,7 @@ def minute(number: int) -> datetime:
         ("*/99999999 * * * *", "three digits"),
         ("", "0 fields"),
         ("* * * * * *", "6 fields"),
-        ("@every 10s", "@every is not supported"),
+        ("@every 10s", "@every is not a name"),
     ],
 )
 def test_a_schedule_that_cron_does_not_read_as_we_do_is_refused_with_the_reason(text: str, why: str) -> None:
@@ -172,3 +176,50 @@ def test_asked_again_and_again_every_tick_is_dealt_with_exactly_once(
         tick = schedule.next_tick(job, tick)
     skipped = [t for t in expected if any(s.first <= t <= s.last for s in ranges)]
     assert sorted(ran + skipped) == expected
+
+
+@given(
+    st.sampled_from(["*/7 * * * *", "30 2 * * *", "0 0 1 1 *", "@hourly", "15,45 1-3 * * 0"]),
+    st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca"]),
+    st.integers(-1_000_000, 500_000),
+    st.timedeltas(timedelta(0), timedelta(seconds=59.999999)),
+)
+def test_within_a_minute_the_next_ticks_are_the_same_and_each_follows_the_one_before(
+    text: str, zone: str, minutes: int, later: timedelta
+) -> None:
+    minute = BORN.replace(second=0) + timedelta(minutes=minutes)
+    timed = Job(schedule=text, timezone=zone, effective_from=minute - timedelta(days=1))
+    local = CronSim(NAMES.get(text, text), (minute + later).astimezone(ZoneInfo(zone)))
+    expected = list(islice((tick.astimezone(UTC) for tick in local), 3))
+    found = schedule.next_ticks(timed, minute + later, 3)
+    assert list(found) == expected
+    assert schedule.next_tick(timed, minute + later) == found[0]
+    assert schedule.next_tick(timed, found[0]) == found[1]
+
+
+def test_of_a_job_that_catches_up_with_all_the_oldest_are_due_and_none_is_passed_over() -> None:
+    job = Job(catch_up=CatchUp.ALL, max_lateness=300.0)
+    due = due_ticks(job, minute(1), minute(9), ON_TIME, 2)
+    assert due.ticks == (minute(4), minute(5))
+    assert [(s.first, s.last, s.reason) for s in due.skips] == [(minute(2), minute(3), SkipReason.TOO_LATE)]
+    assert due_ticks(job, minute(9), minute(9), ON_TIME, 2) == schedule.Due()
+
+
+@given(
+    st.sampled_from(["* * * * *", "*/9 * * * *", "0 3 * * *", "5,6 * * * 1", "* 4 1 * *"]),
+    st.integers(0, 45 * 1440),
+)
+def test_after_however_long_a_gap_the_latest_runs_and_one_range_tells_of_the_others(
+    text: str, minutes: int
+) -> None:
+    job = Job(schedule=text, max_lateness=31 * 86400.0)
+    now = BORN + timedelta(minutes=minutes)
+    due = due_ticks(job, None, now, ON_TIME)
+    told = [*((s.first, s.last) for s in due.skips), *((tick, tick) for tick in due.ticks)]
+    for (_, last), (first, _) in pairwise(told):
+        assert schedule.next_tick(job, last) == first
+    tick = schedule.next_tick(job, BORN)
+    assert [first for first, _ in told[:1]] == ([tick] if tick is not None and tick <= now else [])
+    following = schedule.next_tick(job, told[-1][1]) if told else tick
+    assert following is not None
+    assert following > now

@@ -222,7 +222,18 @@ def test_every_link_of_a_page_leads_to_a_file_of_the_repository(page: Path) -> N
 
 SYSTEM = {"bin", "dev", "etc", "proc", "run", "usr"}
 EXAMPLES = {"some/where", "tmp/hello.sh", "var/lib/cronkeeper", "var/spool/cron"}
-OF_THE_API = {"artifacts", "docs", "health", "jobs", "nodes", "openapi.json", "reports", "runs"}
+OF_THE_API = {
+    "artifacts",
+    "docs",
+    "health",
+    "jobs",
+    "metrics",
+    "nodes",
+    "openapi.json",
+    "reports",
+    "runs",
+    "tokens",
+}
 OF_THE_TREE = {"changes", "cronkeeper", "epoch", "leader", "live", "nodes", "parked"}
 
 

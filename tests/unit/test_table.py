@@ -1,6 +1,7 @@
 """Our block in a node's crontab follows its claims, and says when cron is not to be relied on."""
 
 import logging
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from support.samples import NOW, spec
 from cronkeeper.common.model import Claim, ClaimName, Generation
 from cronkeeper.worker.assignment import Held
 from cronkeeper.worker.crontab_file import Crontab, CrontabRefused
-from cronkeeper.worker.table import CHECK_EVERY, RETRY, Table
+from cronkeeper.worker.table import CHECK_EVERY, PER_LINE, RETRY, Table
 
 SPOOL = Path("/spool")
 FOREIGN = b'# mine\nMAILTO=""\n17 *\t* * * caf\xe9\n'
@@ -207,3 +208,22 @@ def test_without_a_crontab_the_clock_leads() -> None:
     table.keep([held(1)], NOW, 0.0)
     table.clear()
     assert not table.trusted
+
+
+def test_a_long_table_is_not_written_again_at_once_and_says_when_it_will_be() -> None:
+    target = FakeCrontab()
+    table = made(target)
+    many = [held(number) for number in range(1, 201)]
+    table.keep(many, NOW, 10.0)
+    assert table.wait(10.0) == math.inf
+    table.changed()
+    table.keep([*many, held(201)], NOW, 10.001)
+    assert (target.writes, table.wait(10.001)) == (1, pytest.approx(200 * PER_LINE - 0.001))
+    table.keep([*many, held(201)], NOW, 10.0 + 200 * PER_LINE)
+    assert (target.writes, table.wait(11.0)) == (2, math.inf)
+
+
+def test_without_a_crontab_nothing_waits_to_be_written() -> None:
+    table = made(None)
+    table.changed()
+    assert table.wait(0.0) == math.inf

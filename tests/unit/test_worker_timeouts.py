@@ -13,11 +13,12 @@ from support.samples import plan, spec
 from support.wait import wait_until
 
 from cronkeeper.common.clock import utc_now
-from cronkeeper.common.model import Outcome, RunState
+from cronkeeper.common.model import Concurrency, Outcome, RunState
 from cronkeeper.worker import session
 from cronkeeper.worker.journal import Journal
 from cronkeeper.worker.process import Account, Processes
 from cronkeeper.worker.run_folder import ProcessId, RunFolder
+from cronkeeper.worker.trim import LOOK_EVERY
 
 RUN = plan().run_id
 BRIEF, LONG = 0.1, 60.0
@@ -107,7 +108,7 @@ def test_a_run_that_ends_in_time_is_left_alone(node: Node) -> None:
 
 def test_a_run_without_a_timeout_has_none(node: Node) -> None:
     node.start("echo ready", timeout=None)
-    assert node.journal.wait() == float("inf")
+    assert 0 < node.journal.wait() <= LOOK_EVERY
     assert node.end().state is RunState.SUCCEEDED
 
 
@@ -226,5 +227,31 @@ def test_a_process_of_the_same_number_and_another_age_is_not_signalled(node: Nod
 def test_a_mark_that_cannot_be_written_keeps_no_run_alive(node: Node) -> None:
     folder = node.start("echo ready; exec sleep 50")
     (folder.path / "stopped").unlink()
+    (folder.path / "stopped").symlink_to("/no/such/folder/stopped")
     outcome = node.end()
     assert (outcome.state, outcome.reason) == (RunState.FAILED, "killed by signal 15")
+
+
+def test_a_command_that_signals_its_own_group_is_not_kept_by_what_survives_that(node: Node) -> None:
+    """The wrapper gets that SIGTERM too, and nobody has told it that the daemon sent one."""
+    stays = "trap '' TERM; echo \\$\\$ ready; exec sleep 50"
+    folder = node.start(f'trap "kill 0" EXIT; sh -c "{stays}" & sleep 0.3', timeout=LONG)
+    outcome = node.end()
+    assert outcome.state is not RunState.TIMED_OUT
+    os.kill(int(lines(folder)[0].split()[0]), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("policies", [{}, {"concurrency": Concurrency.REPLACE}])
+def test_a_run_that_is_told_to_end_before_its_timeout_is_canceled_with_the_cause(
+    node: Node, policies: dict[str, object]
+) -> None:
+    folder = node.start(
+        "trap 'exit 0' TERM; echo ready; while :; do sleep 0.05; done", timeout=None, **policies
+    )
+    node.journal.order_end(RUN, "replaced by another")
+    node.journal.order_end(RUN, "replaced by a third")
+    wait_until(lambda: (node.poll(), folder.stopped)[1])
+    node.restart()
+    outcome = node.end()
+    assert (outcome.state, outcome.exit_code, outcome.reason) == (RunState.CANCELED, 0, "replaced by another")
+    assert node.journal.taken == 0

@@ -60,6 +60,10 @@ class Api(Daemon):
         super().__init__(home, words, prefix, probe=probe)
         self.inherited = tuple(listener.fileno() for listener in listeners)
 
+    def environment(self) -> dict[str, str]:
+        # One that is killed can't take its figures away with it.
+        return {**os.environ, "TMPDIR": str(self.home)}
+
 
 class Worker:
     """The worker of a host, under its guard."""
@@ -231,6 +235,7 @@ class Cluster:
         home = self.hosts[name].home / "cronkeeper"
         path.write_text(
             f'[worker]\nnode = "{name}"\nhome = "{home}"\nkey_file = "{key}"\nallow_run_as = ["*"]\n'
+            f'labels = ["host={name}"]\n'
             f'[api]\nurl = "http://{HUB}:{API_PORT}"\n' + self._common()
         )
         return path

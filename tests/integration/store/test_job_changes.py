@@ -57,6 +57,8 @@ EVERYTHING: dict[str, Any] = {
     "grace": 0.0,
     "catch_up": CatchUp.LATEST,
     "max_lateness": 2_678_400.0,
+    "requires": {"disk": "ssd", "site": "berlin"},
+    "max_output": 1024**3,
 }
 
 

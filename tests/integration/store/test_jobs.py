@@ -171,6 +171,35 @@ def test_a_publication_of_an_older_rev_leaves_the_newest_unpublished(store: Stor
     assert store.transaction(jobs.unpublished) == []
 
 
+def test_a_job_may_become_one_of_which_the_nodes_know_no_rev(store: Store) -> None:
+    job = inserted(store)
+    store.transaction(lambda conn: jobs.publish(conn, [publication(job.id)]))
+    store.transaction(lambda conn: jobs.publish(conn, [publication(job.id, rev=jobs.UNKNOWN)]))
+    (unknown,) = store.transaction(jobs.unpublished)
+    assert (unknown.assigned_node, unknown.published_rev) == ("alpha", 0)
+    store.transaction(lambda conn: jobs.publish(conn, [publication(job.id, rev=0)]))
+    assert got(store, job).published_rev == 0
+    store.transaction(lambda conn: jobs.publish(conn, [publication(job.id, rev=1)]))
+    assert store.transaction(jobs.unpublished) == []
+
+
+def test_what_jobs_demand_and_what_is_told_of_them_is_read_at_once(store: Store) -> None:
+    wishes = [{}, {"node": "alpha"}, {"requires": {"disk": "ssd"}}, {"node": "beta", "requires": {"a": "b"}}]
+    made = [
+        store.transaction(lambda conn, wish=wish: jobs.insert(conn, new_job(**wish), "ann", NOW))
+        for wish in [*wishes, {"node": "gone"}]
+    ]
+    store.transaction(lambda conn: jobs.publish(conn, [publication(made[2].id, placement="because")]))
+    store.transaction(lambda conn: jobs.publish(conn, [publication(made[4].id, placement="it was")]))
+    store.transaction(lambda conn: jobs.remove(conn, made[4].id, NOW))
+    assert sorted(store.transaction(jobs.demands)) == [
+        (made[1].id, "alpha", {}),
+        (made[2].id, None, {"disk": "ssd"}),
+        (made[3].id, "beta", {"a": "b"}),
+    ]
+    assert store.transaction(jobs.explained) == {made[2].id: "because"}
+
+
 def test_publishing_what_is_no_job_is_an_error_and_publishes_nothing(store: Store) -> None:
     job = inserted(store)
     with pytest.raises(NotFound):

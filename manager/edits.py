@@ -1,0 +1,35 @@
+"""The ticks that an edit takes a job's right to run from, before they were claimed: the ledger tells of them."""
+
+import logging
+
+from cronkeeper.common.model import Claim, Job, Skip, SkipReason, Spec, decode, encode, replace
+from cronkeeper.common.schedule import undone
+
+log = logging.getLogger(__name__)
+
+
+def carried(claim: bytes, published: bytes, job: Job) -> bytes:
+    """The claim that goes along with the job as it is now, where it was `published` as another one."""
+    try:
+        before, old = decode(claim, Claim), decode(published, Spec)
+    except ValueError as error:
+        log.error("what job %d was before can't be read: %s", job.id, error, extra={"job": job.id})
+        return claim
+    after = with_skips(before, old, job)
+    return claim if after is before else encode(after)
+
+
+def with_skips(claim: Claim, old: Spec, job: Job) -> Claim:
+    """The claim with what fell due by the old schedule, and is not due by the new one, as skipped."""
+    if old.enabled and not job.enabled:
+        until, reason = job.updated_at, SkipReason.PAUSED
+    elif old.effective_from != job.effective_from:
+        until, reason = job.effective_from, SkipReason.EDITED
+    else:
+        return claim
+    span = undone(old, claim.watermark, until)
+    if span is None:
+        return claim
+    first, last = span
+    skip = Skip(first=first, last=last, reason=reason)
+    return replace(claim, watermark=last, skips=(*claim.skips, skip))

@@ -1,0 +1,41 @@
+"""What a worker tells Prometheus; the figures themselves are defined in common/metrics.py."""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+
+from cronkeeper.common import metrics
+from cronkeeper.common.model import Skip
+from cronkeeper.worker.parts import Parts
+from cronkeeper.worker.places import Places
+from cronkeeper.worker.run_folder import Plan
+
+
+def watch(parts: Parts, held: Collection[object], places: Places) -> None:
+    """Let what changes all the time be read when somebody asks, on another thread: so a worker that hangs shows."""
+    lease = parts.lease
+    metrics.CLAIMS.set_function(lambda: len(held))
+    metrics.PLACES.set_function(lambda: places.total)
+    metrics.JOBS_WAITING.set_function(lambda: places.waiting)
+    metrics.RUNS_RUNNING.set_function(parts.journal.processes.count)
+    metrics.RUNS_WAITING.set_function(lambda: parts.journal.waiting)
+    metrics.JOURNAL.set_function(lambda: len(parts.journal.entries))
+    metrics.REPORTS_WAITING.set_function(parts.reporter.waiting)
+    metrics.LEASE_REMAINING.set_function(lambda: max(0.0, lease.deadline - lease.now()))
+    metrics.CRONTAB_TRUSTED.set_function(lambda: parts.table.trusted)
+
+
+def started(plan: Plan, now: datetime, on_time: timedelta) -> None:
+    """A run's process was started."""
+    metrics.RUNS_STARTED.labels(plan.started_by).inc()
+    if plan.tick is None or plan.attempt > 1:
+        return
+    lateness = now - plan.tick
+    metrics.START_LATENESS.observe(max(0.0, lateness.total_seconds()))
+    if lateness > on_time:
+        metrics.LATE_STARTS.inc()
+
+
+def skipped(skips: Iterable[Skip]) -> None:
+    """Ticks were skipped, and the claim says so."""
+    for skip in skips:
+        metrics.SKIPS.labels(skip.reason).inc()
