@@ -2,16 +2,18 @@
 .PHONY: up down deps check test bench cluster lint venv venv-dev
 PORT ?= 30000
 HOME_DIR ?= ./var
+# Within quotes, for a folder with a space in its name; there no shell knows what ~ is.
+FOLDER = $(HOME_DIR:~/%=$(HOME)/%)
 NODES ?= 2
 DO ?= up
 BIN := .venv/bin
 PACKAGES := $(addprefix -p cronkeeper.,api cli common manager worker)
 
 up: venv
-	@exec $(BIN)/cronkeeper up --home $(HOME_DIR) --port $(PORT)
+	@exec $(BIN)/cronkeeper up --home "$(FOLDER)" --port $(PORT)
 
 down: venv
-	@$(BIN)/cronkeeper down --home $(HOME_DIR)
+	@$(BIN)/cronkeeper down --home "$(FOLDER)"
 
 # The distribution's packages that the tests and the test-bed need.
 deps:

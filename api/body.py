@@ -1,6 +1,7 @@
 """The body of a request, as JSON."""
 
 import hashlib
+import json
 from typing import Any, cast
 
 import msgspec
@@ -66,4 +67,18 @@ def parse(data: bytes) -> Any:
     except RecursionError as error:
         raise Malformed("the body is nested too deeply") from error
     except ValueError as error:
-        raise Malformed(f"the body is not JSON: {error}") from error
+        raise Malformed(_complaint(data, error)) from error
+
+
+def _complaint(data: bytes, error: ValueError) -> str:
+    """What is wrong; msgspec itself calls a body truncated that is empty or has half a character."""
+    if not data.strip():
+        return "the body is empty; a JSON object is expected"
+    try:
+        json.dumps(json.loads(data), ensure_ascii=False).encode()
+    except UnicodeEncodeError as halved:
+        half = f"\\u{ord(halved.object[halved.start]):04x}"
+        return f"the body has half a character, {half}; accepted: both halves in a pair"
+    except (ValueError, RecursionError):
+        pass
+    return f"the body is not JSON: {error}"

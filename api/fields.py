@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from marshmallow import ValidationError, fields
+from marshmallow import ValidationError, fields, validate
 
 from cronkeeper.common import labels
 from cronkeeper.common.errors import Invalid, NotFound
@@ -87,6 +87,12 @@ class File(fields.String):
         if len(content) > MAX_FILE_BYTES:
             raise ValidationError(_too_large("file", MAX_FILE_BYTES))
         return content
+
+
+def between(low: float, high: float, unit: str = "", *, above: bool = False) -> validate.Range:
+    """Refuses what is out of these bounds, in words like all other refusals; with `above`, `low` itself too."""
+    said = f"accepted: {'above ' if above else ''}{low} to {high}{f' {unit}' if unit else ''}"
+    return validate.Range(low, high, min_inclusive=not above, error=said)
 
 
 class Flag(fields.Boolean):

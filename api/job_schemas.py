@@ -19,6 +19,7 @@ from .fields import (
     Instant,
     Labels,
     Seconds,
+    between,
     command_line,
     file_name,
     matching,
@@ -28,7 +29,7 @@ from .fields import (
     zone,
 )
 from .paging import MAX_ID
-from .schemas import NODE_NAME, Strict, about
+from .schemas import CHOICES, NODE_NAME, Strict, about
 
 MAX_SCHEDULE = 1000
 DAY = 24 * 3600
@@ -85,7 +86,8 @@ class NewJobSchema(Strict):
     schedule = fields.String(
         required=True,
         allow_none=True,
-        validate=validate.Length(max=MAX_SCHEDULE),
+        error_messages={"required": "required; null: by hand only"},
+        validate=validate.Length(max=MAX_SCHEDULE, error="accepted: up to {max} characters"),
         metadata=about(f"When to run it: {ACCEPTED}; null: only by hand.", example="*/5 * * * *"),
     )
     at = Instant(allow_none=True, metadata=about(f"With {ONCE}: when, with an offset; by default at once."))
@@ -124,13 +126,13 @@ class NewJobSchema(Strict):
     )
     timeout = Seconds(
         allow_none=True,
-        validate=validate.Range(0, 30 * DAY, min_inclusive=False),
+        validate=between(0, 30 * DAY, "seconds", above=True),
         metadata=about(
             "Seconds after which a run is ended, up to 30 days; by default never.", exclusiveMinimum=0
         ),
     )
     grace = Seconds(
-        validate=validate.Range(0, 30),
+        validate=between(0, 30, "seconds"),
         metadata=about("Seconds between SIGTERM and SIGKILL where a run is ended; by default 10."),
     )
     concurrency = fields.Enum(
@@ -150,11 +152,11 @@ class NewJobSchema(Strict):
         ),
     )
     max_lateness = Seconds(
-        validate=validate.Range(0, 31 * DAY),
+        validate=between(0, 31 * DAY, "seconds"),
         metadata=about("Seconds after which a missed tick runs no more, up to 31 days; by default 3600."),
     )
     max_output = Bytes(
-        validate=validate.Range(0, GIB),
+        validate=between(0, GIB, "bytes"),
         metadata=about(
             "Bytes of each of stdout and stderr that are kept of a run, up to 1 GiB; by default 16 MiB."
         ),
@@ -269,15 +271,15 @@ class JobSchema(Schema):
 class JobsQuerySchema(Strict):
     """Which jobs to list."""
 
-    limit = fields.Integer(load_default=500, validate=validate.Range(1, 1000))
+    limit = fields.Integer(load_default=500, validate=between(1, 1000))
     sort = fields.String(
         load_default=JobSort.ID.value,
-        validate=validate.OneOf([f"{sign}{sort}" for sort in JobSort for sign in ("", "-")]),
+        validate=validate.OneOf([f"{sign}{sort}" for sort in JobSort for sign in ("", "-")], error=CHOICES),
         metadata=about("What to go by; with - before it, backwards."),
     )
     cursor = fields.String(metadata=about("From the header Link of the page before."))
     after = fields.Integer(
-        validate=validate.Range(0, MAX_ID), metadata=about("Only jobs with larger ids; with sort id only.")
+        validate=between(0, MAX_ID), metadata=about("Only jobs with larger ids; with sort id only.")
     )
     status = fields.Enum(JobStatus, by_value=fields.String)
     type = fields.Enum(JobType, by_value=fields.String)

@@ -42,6 +42,6 @@ def add(fields: dict[str, Any]) -> NodeView:
     For admins only. It may be repeated with the same key.
     """
     node = Node(name=fields["name"], public_key=fields["public_key"], added_at=services().clock())
-    nodes.add(services().desk, node)
+    nodes.add(services().desk, node, actor().name)
     log.info("node %s added by %s", node.name, actor().name)
     return nodes.get(services().desk, node.name)

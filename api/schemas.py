@@ -7,9 +7,22 @@ from marshmallow import Schema, fields, validate
 from cronkeeper.common.model import RunState, StartedBy
 from cronkeeper.manager.nodes import NodeView
 
-from .fields import Instant, PublicKey, matching
+from .fields import Instant, PublicKey, between, matching
 
 NODE_NAME = r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?"
+CHOICES = "accepted: {choices}"
+# What marshmallow says of a value, and what we say instead.
+_WORDS = {
+    fields.Field.default_error_messages["required"]: "required",
+    fields.Field.default_error_messages["null"]: "null is not accepted here",
+    fields.String.default_error_messages["invalid"]: "a string is expected",
+    fields.Integer.default_error_messages["invalid"]: "a whole number is expected",
+    fields.Float.default_error_messages["special"]: "a number is expected",
+    fields.Number.default_error_messages["invalid"]: "a number is expected",
+    fields.Number.default_error_messages["too_large"]: "the number is too large",
+    fields.Boolean.default_error_messages["invalid"]: "true or false is expected",
+    fields.Enum.default_error_messages["unknown"]: CHOICES,
+}
 
 
 def about(text: str, **more: Any) -> dict[str, Any]:
@@ -18,7 +31,7 @@ def about(text: str, **more: Any) -> dict[str, Any]:
 
 
 class Strict(Schema):
-    """Refuses a field that it does not have, and says which ones it has."""
+    """Refuses a field that it does not have, and says which ones it has; all it says is in our own words."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -27,6 +40,15 @@ class Strict(Schema):
             "unknown": f"not a field here; accepted: {', '.join(self.load_fields)}",
             "type": "a JSON object is expected",
         }
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
+        _say_it_in_our_words(field_obj)
+        if isinstance(field_obj, fields.Enum):
+            _say_it_in_our_words(field_obj.field)
+
+
+def _say_it_in_our_words(field: fields.Field[Any]) -> None:
+    field.error_messages = {key: _WORDS.get(said, said) for key, said in field.error_messages.items()}
 
 
 class RunSchema(Schema):
@@ -51,7 +73,7 @@ class RunSchema(Schema):
 class RunsQuerySchema(Strict):
     """Which runs to list."""
 
-    limit = fields.Integer(load_default=100, validate=validate.Range(1, 1000))
+    limit = fields.Integer(load_default=100, validate=between(1, 1000))
     state = fields.Enum(RunState, by_value=fields.String)
     cursor = fields.String(metadata=about("From the header Link of the page before."))
 
@@ -60,7 +82,7 @@ class WaitQuerySchema(Strict):
     """Whether to wait for the run's end."""
 
     wait = fields.Float(
-        load_default=0.0, validate=validate.Range(0, 60), metadata=about("Seconds, up to 60.")
+        load_default=0.0, validate=between(0, 60, "seconds"), metadata=about("Seconds, up to 60.")
     )
 
 

@@ -3,7 +3,7 @@
 import logging
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from flask import Flask
@@ -17,6 +17,9 @@ MAX_BODY_BYTES = MAX_BYTES + 1
 """Where waitress gives up, which keeps bodies in temporary files; the application has limits of its own."""
 RECEIVE_BYTES = 64 * 1024
 """What waitress takes from a connection at once: with its own 8 KiB, large bodies take twice as long."""
+
+READERS_PATIENCE = 300.0
+"""Seconds after which whoever takes in nothing of an answer is given up: a large output may be read in a pager."""
 
 
 class Embedded:
@@ -69,6 +72,10 @@ def serve_embedded(app: Flask, listener: socket.socket, threads: int = 8) -> Emb
     return Embedded(server, links)
 
 
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+"""By the rules of WSGI."""
+
+
 class Runnable(Protocol):
     """Something that serves until it is told to stop."""
 
@@ -86,7 +93,8 @@ def gunicorn_app(
     """gunicorn with `workers` processes of `threads` threads; each process calls the factory after its fork.
 
     Once it is told to stop, requests in progress have `graceful_timeout` seconds to end. A body that pauses for
-    `patience` seconds is given up, since it occupies a thread, and its sender may have died.
+    `patience` seconds is given up, since it occupies a thread, and its sender may have died. Whoever reads an
+    answer has longer: see `READERS_PATIENCE`.
     """
     from gunicorn.app.base import BaseApplication
 
@@ -107,8 +115,18 @@ def gunicorn_app(
                 if key in self.cfg.settings:
                     self.cfg.set(key, value)
 
-        def load(self) -> Flask:
-            return factory()
+        def load(self) -> Application:
+            return _readers_may_pause(factory())
 
     server: Runnable = Server()
     return server
+
+
+def _readers_may_pause(app: Flask) -> Application:
+    def served(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        answer: Iterable[bytes] = app(environ, start_response)
+        # The body has been read by now; what gunicorn gave it time for also counts for what it writes.
+        environ["gunicorn.socket"].settimeout(READERS_PATIENCE)
+        return answer
+
+    return served

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields
 
 from cronkeeper.common.model import Role
 from cronkeeper.common.store.tokens import Token
@@ -13,7 +13,7 @@ from cronkeeper.manager import tokens
 
 from .access import actor, admins_only
 from .blueprint import Blueprint
-from .fields import Instant, Seconds, printable
+from .fields import Instant, Seconds, between, printable
 from .ids import numbered
 from .schemas import Strict, about
 from .services import services
@@ -46,7 +46,7 @@ class NewTokenSchema(Strict):
     expires_in = Seconds(
         allow_none=True,
         load_default=None,
-        validate=validate.Range(0, TEN_YEARS, min_inclusive=False),
+        validate=between(0, TEN_YEARS, "seconds", above=True),
         metadata=about(
             "Seconds, up to ten years, after which it is good no more; by default never.", exclusiveMinimum=0
         ),

@@ -1,12 +1,9 @@
-"""People's client of the REST API: where it is, who asks, and what its errors mean for a shell."""
+"""People's client of the REST API, and what its errors mean for a shell."""
 
-import functools
 import json
-import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -16,10 +13,6 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 DEFAULT_URL = "http://127.0.0.1:30000"
-HOME = Path("var")
-"""The embedded install that is found by itself, below the current folder."""
-DEFAULT_TOKEN_FILE = HOME / "admin.token"
-DEFAULT_URL_FILE = HOME / "url"
 URL_VARIABLE = "CRONKEEPER_URL"
 TOKEN_VARIABLE = "CRONKEEPER_TOKEN"  # noqa: S105 - the name of a variable
 TOKEN_FILE_VARIABLE = "CRONKEEPER_TOKEN_FILE"  # noqa: S105
@@ -79,7 +72,7 @@ class Client:
     def __init__(self, url: str, token: str | None) -> None:
         import urllib3
 
-        self._url = _checked_url(url)
+        self._url = checked_url(url)
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._http = urllib3.PoolManager(retries=False)
 
@@ -201,48 +194,6 @@ def _foreign(status: int, body: bytes) -> str:
     return f"the answer was {status}, and is none of cronkeeper's: {start!r}"
 
 
-def connected(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that say where the API is and who asks, and hand it a `client`."""
-
-    @click.option(
-        "--url",
-        envvar=URL_VARIABLE,
-        show_envvar=True,
-        help=f"Where the API is; else that of the install in ./{HOME}, or {DEFAULT_URL}.",
-    )
-    @click.option("--token", help="The token itself; other users of this machine may see it.")
-    @click.option(
-        "--token-file",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help=f"A file with it; else {TOKEN_VARIABLE}, {TOKEN_FILE_VARIABLE}, or that of the install in ./{HOME}.",
-    )
-    @functools.wraps(command)
-    def wrapper(url: str | None, token: str | None, token_file: Path | None, **options: Any) -> Any:
-        if token is not None and token_file is not None:
-            raise click.UsageError("give either --token or --token-file")
-        who = _checked(token, "--token") if token is not None else _token(token_file, os.environ)
-        if who is None and _there(DEFAULT_TOKEN_FILE):
-            client = Client(url_of_home() if url is None else url, _read_token(DEFAULT_TOKEN_FILE))
-        else:
-            client = Client(DEFAULT_URL if url is None else url, who)
-        return command(client=client, **options)
-
-    return wrapper
-
-
-def _token(file: Path | None, environment: Mapping[str, str]) -> str | None:
-    if file is None and TOKEN_VARIABLE in environment:
-        return _checked(environment[TOKEN_VARIABLE], TOKEN_VARIABLE)
-    if file is None and TOKEN_FILE_VARIABLE in environment:
-        file = Path(environment[TOKEN_FILE_VARIABLE])
-    return _read_token(file) if file is not None else None
-
-
-def url_of_home() -> str:
-    """Asked for with the home's own token only: any other is not for whoever could write this file."""
-    return _read(DEFAULT_URL_FILE, "URL") if _there(DEFAULT_URL_FILE) else DEFAULT_URL
-
-
 def path_to(kind: str, name: str) -> str:
     """Where the API has what goes by this id or name. Raises: Missing."""
     if "/" in name:
@@ -250,28 +201,8 @@ def path_to(kind: str, name: str) -> str:
     return f"/{kind}/{quote(name, safe='')}"
 
 
-def _there(file: Path) -> bool:
-    try:
-        return file.exists()
-    except PermissionError as error:
-        raise click.UsageError(
-            f"the install in ./{HOME} is another user's: give --url and --token-file"
-        ) from error
-
-
-def _read_token(file: Path) -> str:
-    return _checked(_read(file, "token"), str(file))
-
-
-def _read(file: Path, what: str) -> str:
-    try:
-        return file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"the {what}'s file {file} can't be read: {error}") from error
-
-
-def _checked_url(text: str) -> str:
-    """The URL without a slash at its end."""
+def checked_url(text: str) -> str:
+    """The URL without a slash at its end. Raises: click.UsageError."""
     url = text.strip().rstrip("/")
     try:
         parts = urlsplit(url)
@@ -287,12 +218,3 @@ def _no_url(text: str) -> click.UsageError:
     return click.UsageError(
         f"{text!r} is no URL of an API: http:// or https:// and a host are expected, such as {DEFAULT_URL}"
     )
-
-
-def _checked(text: str, source: str) -> str:
-    token = text.strip()
-    if not token:
-        raise click.UsageError(f"{source} is empty: a token is expected, or leave it out")
-    if not (token.isascii() and token.isprintable()):
-        raise click.UsageError(f"{source} holds no token: one line of ASCII is expected")
-    return token

@@ -1,7 +1,6 @@
 """The entry points of a cluster's daemons. Each reads its configuration once and wires the real parts."""
 
 import os
-import signal
 import socket
 import sys
 import threading
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from cronkeeper.common.settings import Config
-    from cronkeeper.common.waker import Waker
     from cronkeeper.worker.assembly import Settings
 
 
@@ -160,7 +158,7 @@ def _manage(config: "Config") -> None:
     from cronkeeper.cli import wiring
     from cronkeeper.common.coordination.lease import Lease
     from cronkeeper.common.loop import run
-    from cronkeeper.common.waker import Waker
+    from cronkeeper.common.waker import Waker, stop_on_signals
     from cronkeeper.manager.leader import SPACING, Leader, LeaderRules
     from cronkeeper.manager.retention import SPACING as BETWEEN_BATCHES
     from cronkeeper.manager.retention import Retention
@@ -168,7 +166,7 @@ def _manage(config: "Config") -> None:
     wiring.figures(config, "manager")
     fleet = config.fleet
     waker, bell = Waker(), Waker()
-    stop = _stopper(waker)
+    stop = stop_on_signals(waker)
     tree = wiring.tree(config)
     rules = LeaderRules(
         run_lease=fleet.run_lease, renew_every=fleet.session_timeout / 6, first_grace=fleet.session_timeout
@@ -186,11 +184,11 @@ def _manage(config: "Config") -> None:
 
 
 def _work(config: "Config") -> None:
-    from cronkeeper.cli import wiring
-    from cronkeeper.cli.session_file import SessionFile
+    from cronkeeper.cli import session_file, wiring
     from cronkeeper.common.clock import utc_now
     from cronkeeper.common.loop import run
     from cronkeeper.common.signing import NodeKey
+    from cronkeeper.common.waker import stop_on_signals
     from cronkeeper.worker.assembly import assemble
     from cronkeeper.worker.reporter import HttpSend
     from cronkeeper.worker.worker import SPACING
@@ -199,10 +197,10 @@ def _work(config: "Config") -> None:
     settings = _settings(config)
     send = HttpSend(config.api.url, settings.node, NodeKey.load(Path(config.worker.key_file)))
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    kept = SessionFile(settings.home / "session")
+    kept = session_file.SessionFile(settings.home / "session")
     tree = wiring.tree(config, kept.read())
     assembled = assemble(settings, tree, wiring.artifacts(config), send)
-    stop = _stopper(assembled.waker)
+    stop = stop_on_signals(assembled.waker)
     tree.listen(lambda _state: assembled.waker.set())
 
     def step(now: datetime) -> float:
@@ -240,15 +238,3 @@ def _settings(config: "Config") -> "Settings":
         max_running=config.worker.max_running,
         labels=labels.parse(config.worker.labels),
     )
-
-
-def _stopper(waker: "Waker") -> threading.Event:
-    stop = threading.Event()
-
-    def on_signal(_signal: int, _frame: object) -> None:
-        stop.set()
-        waker.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
-    return stop

@@ -11,11 +11,13 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 import click
 
-from cronkeeper.cli.client import DEFAULT_URL, url_of_home
+from cronkeeper.cli.access import access_options, reach
+from cronkeeper.cli.client import DEFAULT_URL, URL_VARIABLE, Client, checked_url
 from cronkeeper.cli.daemons import config_option
 from cronkeeper.common.clock import utc_now
 from cronkeeper.common.config import load
@@ -52,10 +54,16 @@ Check = Callable[[], tuple[Verdict, str]]
 
 @click.command()
 @config_option
+@access_options
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
-def doctor(path: Path | None, as_json: bool) -> None:
-    """Check configuration, servers, clock, cron, rights and disk; ends with 1 where something is bad."""
-    found = list(examine(path))
+def doctor(
+    path: Path | None, url: str | None, token: str | None, token_file: Path | None, as_json: bool
+) -> None:
+    """Check configuration, servers, clock, cron, rights and disk; ends with 1 where something is bad.
+
+    The API is looked for at --url, or else where the configuration has it.
+    """
+    found = list(examine(path, lambda known: reach(url, token, token_file, known=known)))
     if as_json:
         click.echo(json.dumps([asdict(each) for each in found], indent=2))
     else:
@@ -65,8 +73,11 @@ def doctor(path: Path | None, as_json: bool) -> None:
     sys.exit(any(each.verdict is Verdict.BAD for each in found))
 
 
-def examine(path: Path | None) -> Iterator[Finding]:
-    """Look at what the configuration names: without one, at an embedded install."""
+def examine(path: Path | None, find: Callable[[str | None], tuple[str, str | None]]) -> Iterator[Finding]:
+    """Look at what the configuration names: without one, at an embedded install.
+
+    `find` says where the API is and what token it is to be shown, if any; it is given the URL in the configuration.
+    """
     try:
         config = load(path)
     except Invalid as error:
@@ -75,8 +86,8 @@ def examine(path: Path | None) -> Iterator[Finding]:
     told = f"{path} is right" if path is not None else "no file is named (--config); the defaults hold"
     yield Finding("configuration", Verdict.OK, told)
     embedded = not config.zookeeper.hosts
-    url = config.api.url if config.api.url != DEFAULT_URL or not embedded else url_of_home()
-    checks: dict[str, Check] = {"API": lambda: _api(url)}
+    url, token = find(config.api.url if config.api.url != DEFAULT_URL or not embedded else None)
+    checks: dict[str, Check] = {"API": partial(_api, checked_url(url), token)}
     if config.sql.url:
         checks["SQL"] = lambda: _sql(config)
     if config.zookeeper.hosts:
@@ -98,9 +109,11 @@ def _look(what: str, check: Check) -> Finding:
         return Finding(what, *check())
     except (CronkeeperError, OSError) as error:
         return Finding(what, Verdict.BAD, str(error))
+    except click.ClickException as error:
+        return Finding(what, Verdict.BAD, error.message)
 
 
-def _api(url: str) -> tuple[Verdict, str]:
+def _api(url: str, token: str | None) -> tuple[Verdict, str]:
     import urllib3
 
     try:
@@ -109,7 +122,8 @@ def _api(url: str) -> tuple[Verdict, str]:
         theirs = parsedate_to_datetime(answer.headers["Date"])
     except (urllib3.exceptions.HTTPError, ValueError, KeyError) as error:
         raise Unavailable(
-            f"no cronkeeper answers at {url}: start it, or say where it is ({error})"
+            f"no cronkeeper answers at {url}: start it, or say where it is with --url, {URL_VARIABLE} or "
+            f"--config ({error})"
         ) from error
     wrong = [
         f"{part}: {said}"
@@ -118,7 +132,11 @@ def _api(url: str) -> tuple[Verdict, str]:
     ]
     if wrong:
         return Verdict.BAD, f"{url} answers, but not everything behind it works: {'; '.join(wrong)}"
-    return _same_time(f"{url} works, version {parts['version']}", theirs)
+    told = f"{url} works, version {parts['version']}"
+    if token is not None:
+        Client(url, token).call("GET", "/jobs?limit=1")
+        told += ", and takes the token"
+    return _same_time(told, theirs)
 
 
 def _same_time(told: str, theirs: datetime) -> tuple[Verdict, str]:

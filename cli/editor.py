@@ -36,6 +36,8 @@ EDITABLE = (
 """The job's fields that can be changed as text: a file is given with --script or --binary."""
 OF_COMMANDS = ("command",)
 OF_FILES = ("args",)
+LINES_ABOVE = 2
+"""Of an editor that opens again: its head, and what was wrong."""
 HEAD = "# Job {id}. What you change is sent; times are in seconds. Lines that begin with # are left out.\n"
 
 
@@ -45,7 +47,7 @@ def edited(job: Mapping[str, Any], send: Callable[[dict[str, Any]], T]) -> T | N
     Where the text is no JSON, or the changes are refused, the editor opens again and says why.
 
     Raises:
-        Refused: it was closed without another try.
+        Refused: it was closed without another try, or left no file, or an empty one.
         click.UsageError: nobody is there who could edit.
     """
     if not sys.stdin.isatty() and not {"VISUAL", "EDITOR"} & os.environ.keys():
@@ -55,8 +57,7 @@ def edited(job: Mapping[str, Any], send: Callable[[dict[str, Any]], T]) -> T | N
     content, head = json.dumps(before, indent=2, ensure_ascii=False) + "\n", HEAD.format(id=job["id"])
     refusal: Refused | None = None
     while True:
-        returned = click.edit(head + content, extension=".json")
-        kept = _without_comments(returned) if returned is not None else content
+        kept = _opened(head, content)
         if refusal is not None and kept == content:
             raise refusal
         content = kept
@@ -70,17 +71,37 @@ def edited(job: Mapping[str, Any], send: Callable[[dict[str, Any]], T]) -> T | N
             refusal, head = error, f"{HEAD.format(id=job['id'])}# NOT ACCEPTED: {error.message}\n"
 
 
+def _opened(head: str, content: str) -> str:
+    """The content as the editor leaves it. Raises: Refused, where nothing is left that could be sent."""
+    try:
+        returned = click.edit(head + content, extension=".json")
+    except FileNotFoundError as error:
+        raise Refused(
+            "the editor removed or renamed the file that it was given: nothing is changed; let it save that file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise Refused("the editor saved what is no text in UTF-8: nothing is changed") from error
+    kept = _without_comments(returned) if returned is not None else content
+    if not kept.strip():
+        raise Refused("the file was left empty in the editor: nothing is changed")
+    return kept
+
+
 def _without_comments(text: str) -> str:
     """JSON has no comments, and none of its texts goes over more than one line."""
-    kept = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    # Not by splitlines(): it also breaks a text at what JSON leaves in it as it is, such as U+2028.
+    kept = [line for line in text.split("\n") if not line.lstrip().startswith("#")]
     return "\n".join(kept).strip() + "\n"
 
 
 def _changes(before: Mapping[str, Any], text: str) -> dict[str, Any]:
     try:
         after = json.loads(text)
-    except ValueError as error:
-        raise Refused(f"this is no JSON: {error}") from error
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno + LINES_ABOVE} column {error.colno}"
+        raise Refused(f"this is no JSON: {error.msg}: {place}") from error
+    except (ValueError, RecursionError) as error:  # a number of too many digits, or brackets in brackets
+        raise Refused(f"this can't be read: {error}") from error
     if not isinstance(after, dict):
         raise Refused("an object in braces is expected")
     left_out = [name for name in before if name not in after]

@@ -7,7 +7,6 @@ as can be.
 import logging
 import os
 import pwd
-import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from cronkeeper.api.listen import listen
-from cronkeeper.cli.home import Home
+from cronkeeper.cli.home import Home, left_running
 from cronkeeper.common import log as logs
 from cronkeeper.common.artifacts.directory import DirectoryStore
 from cronkeeper.common.clock import utc_now
@@ -34,7 +33,7 @@ from cronkeeper.common.model import Node
 from cronkeeper.common.schedule import local_zone
 from cronkeeper.common.settings import Fleet, History
 from cronkeeper.common.signing import NodeKey
-from cronkeeper.common.waker import Waker
+from cronkeeper.common.waker import Stop, Waker, stop_on_signals
 from cronkeeper.worker.assembly import ANYONE, Assembled, Settings, assemble
 from cronkeeper.worker.crontab_file import UserCrontab, crond_pid, crontab_command
 from cronkeeper.worker.reporter import HttpSend
@@ -52,6 +51,8 @@ WAITERS = 4
 """Requests that may wait for a run's end: fewer than threads, so that the reports of nodes get through."""
 LOOK_EVERY = 5.0
 LOOP_TIMEOUT = 10.0
+SIGNALS_EVERY = 1.0
+"""Seconds after which a signal is seen that did not wake the main thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,8 @@ def run_embedded(path: Path, port: int) -> None:
     home.take()
     listener = listen(HOST, port)
     logs.set_up("info")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _signal, _frame: stop.set())
+    asked = Waker()
+    stop = stop_on_signals(asked)
     fleet = Fleet(timezone=local_zone(), run_as=_default_user())
     server = EmbeddedServer(home.tree_log)
     worker = _worker(home, server, fleet, f"http://{HOST}:{port}")
@@ -90,7 +90,8 @@ def run_embedded(path: Path, port: int) -> None:
         http = _serve(home, store, server, fleet, listener)
         home.keep_url(f"http://{HOST}:{port}")
         _say_ready(home, port)
-        stop.wait()
+        while not stop.is_set():
+            asked.wait(SIGNALS_EVERY)
     finally:
         stop.set()
         for loop in loops:
@@ -127,7 +128,7 @@ def _node_key(home: Home) -> NodeKey:
     return NodeKey.load(home.node_key)
 
 
-def _work(assembled: Assembled, stop: threading.Event) -> Loop:
+def _work(assembled: Assembled, stop: Stop) -> Loop:
     def body() -> None:
         assembled.worker.start(utc_now())
         assembled.reporter.start()
@@ -147,9 +148,7 @@ def _store(home: Home) -> "Store":
     return store
 
 
-def _lead(
-    home: Home, store: "Store", server: EmbeddedServer, fleet: Fleet, stop: threading.Event
-) -> list[Loop]:
+def _lead(home: Home, store: "Store", server: EmbeddedServer, fleet: Fleet, stop: Stop) -> list[Loop]:
     from cronkeeper.manager.leader import SPACING as LEADERS_SPACING
     from cronkeeper.manager.leader import Leader, LeaderRules
     from cronkeeper.manager.retention import SPACING as BETWEEN_BATCHES
@@ -240,6 +239,4 @@ def _say_stopped(assembled: Assembled) -> None:
     except CronkeeperError as error:
         click.echo(f"cronkeeper: our lines are still in the crontab, without effect: {error}", err=True)
         return
-    left = {0: "no job is running", 1: "1 running job goes on, and the next start adopts it"}
-    said = left.get(running, f"{running} running jobs go on, and the next start adopts them")
-    click.echo(f"cronkeeper has stopped, and no line of it is in the crontab; {said}")
+    click.echo(f"cronkeeper has stopped, and no line of it is in the crontab; {left_running(running)}")

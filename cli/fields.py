@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from .cells import SIZES, UNITS
-from .client import path_to
+from .client import Refused, path_to
 from .upload import is_large
 
 # Written out: the model's enums take longer to import than --help may take.
@@ -22,6 +22,10 @@ _SIZE = re.compile(r"([0-9]{1,12})([kmgKMG]?)")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _AS_GIVEN = ("schedule", "at", "timezone", "name", "node", "run_as", "shell", "timeout", "grace")
 _POLICIES = ("concurrency", "catch_up", "max_lateness", "max_output", "enabled")
+MAX_TEXT_BYTES = 64 * 1024
+"""What the API takes of the standard input, and of the whole environment."""
+MAX_FILE_BYTES = 16 * 1024 * 1024
+"""What the API takes of a file in a job's own request; a larger one has to be put before it."""
 CLEARED: Mapping[str, Any] = {
     "arg": ("args", []),
     "at": ("at", None),
@@ -114,7 +118,9 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def fields(given: Mapping[str, Any]) -> dict[str, Any]:
     """The API's fields for the options that were given, and no others; a large file is still to be put.
 
-    Raises: click.UsageError.
+    Raises:
+        click.UsageError
+        Refused: a file is larger than what the API takes.
     """
     files = (given[name] for name in ("script", "binary", "env_file", "stdin_file"))
     if sum(file is not None and _name(file) == STDIN for file in files) > 1:
@@ -131,7 +137,7 @@ def fields(given: Mapping[str, Any]) -> dict[str, Any]:
     if given["requires"]:
         made["requires"] = _labels(given["requires"])
     if given["stdin_file"] is not None:
-        made["stdin"] = _text(given["stdin_file"])
+        made["stdin"] = _text(given["stdin_file"], "stdin: the text is")
     return made
 
 
@@ -151,13 +157,13 @@ def _what_runs(given: Mapping[str, Any]) -> dict[str, Any]:
         return {"type": kind, "command": given["command"]}
     file = given[kind]
     if _name(file) == STDIN:
-        return {"type": kind, "executable": base64.b64encode(_read(file)).decode()}
-    content = file if is_large(file) else base64.b64encode(_read(file)).decode()
+        return {"type": kind, "executable": _program(file)}
+    content = file if is_large(file) else _program(file)
     return {"type": kind, "executable": content, "filename": PurePath(_name(file)).name}
 
 
 def _env_file(file: io.BufferedReader) -> dict[str, str]:
-    lines = _text(file).splitlines()
+    lines = _text(file, f"env: {_name(file)} is").splitlines()
     return _env([line for line in lines if line.strip() and not line.lstrip().startswith("#")], _name(file))
 
 
@@ -186,15 +192,27 @@ def _name(file: io.BufferedReader) -> str:
     return str(getattr(file, "name", STDIN))
 
 
-def _text(file: io.BufferedReader) -> str:
+def _program(file: io.BufferedReader) -> str:
+    """What is no large file on the disk goes into the job's own request, in base64."""
+    content = _read(
+        file, MAX_FILE_BYTES, "executable: the file is", "; more is taken from a file on the disk"
+    )
+    return base64.b64encode(content).decode()
+
+
+def _text(file: io.BufferedReader, what: str) -> str:
     try:
-        return _read(file).decode()
+        return _read(file, MAX_TEXT_BYTES, what).decode()
     except UnicodeDecodeError as error:
         raise click.UsageError(f"{_name(file)} is no text in UTF-8") from error
 
 
-def _read(file: io.BufferedReader) -> bytes:
+def _read(file: io.BufferedReader, limit: int, what: str, otherwise: str = "") -> bytes:
+    """All of it; never more than the limit is held, for a device has no end. Raises: Refused, UsageError."""
     try:
-        return file.read()
+        content = file.read(limit + 1)
     except OSError as error:
         raise click.UsageError(f"{_name(file)} can't be read: {error.strerror}") from error
+    if len(content) > limit:
+        raise Refused(f"{what} too large; accepted: up to {limit} bytes{otherwise}")
+    return content

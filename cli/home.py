@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import pwd
 import re
 import secrets
 import socket
@@ -41,7 +42,7 @@ class Home:
         """Make the folder, and be its only user until the process ends.
 
         Raises:
-            Invalid: it can't be written.
+            Invalid: it can't be written, or is another user's.
             Conflict: another process uses it.
         """
         try:
@@ -51,6 +52,11 @@ class Home:
             raise Invalid(
                 f"{self.path} can't be used: {error.strerror}; choose another with HOME_DIR="
             ) from error
+        owner = os.fstat(descriptor).st_uid
+        if owner != os.geteuid():  # root could, and what it makes there would be lost for the owner
+            raise Invalid(
+                f"{self.path} is {user_name(owner)}'s: start it as that user, or choose another with HOME_DIR="
+            )
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -60,6 +66,11 @@ class Home:
             ) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getppid()}\n".encode(), 0)
+
+    @property
+    def used(self) -> bool:
+        """Whether anything was ever started in the folder."""
+        return self._lock_path.exists()
 
     def holder(self) -> int | None:
         """The guard of whoever uses the folder; None where nobody does."""
@@ -102,6 +113,11 @@ class Home:
         if self._identity_path.exists() and crontab_command():
             apply(UserCrontab(), self.identity().install, [])
 
+    def unfinished(self) -> int:
+        """How many runs have begun of which no end is written down: they go on, if the machine does."""
+        exits = [started.with_name("exit") for started in (self.worker / "runs").glob("*/started")]
+        return sum(exit_.exists() and not exit_.read_bytes().strip() for exit_ in exits)
+
     def _pid(self) -> int | None:
         text = self._lock_path.read_text().strip()
         return int(text) if text.isdigit() else None
@@ -111,6 +127,20 @@ def node_name(host: str) -> str:
     """A host's name as the name of a node: lower case, letters, digits, dots and dashes."""
     name = re.sub(r"[^a-z0-9.-]+", "-", host.lower()).strip(".-")[:63]
     return name if name else "node"
+
+
+def left_running(count: int) -> str:
+    """What becomes of the jobs that are running when nothing else does."""
+    said = {0: "no job is running", 1: "1 running job goes on, and the next start adopts it"}
+    return said.get(count, f"{count} running jobs go on, and the next start adopts them")
+
+
+def user_name(uid: int) -> str:
+    """What the user is called here; the number, where there is none of it."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def write_private(path: Path, text: str) -> None:

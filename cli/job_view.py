@@ -54,8 +54,8 @@ def title(job: Thing) -> str:
     return f"job {job['id']}, {printable(job['name'])}"
 
 
-def rows(job: Thing) -> Rows:
-    """Everything about one job; what it does not have is left out."""
+def rows(job: Thing, reason: str | None = None) -> Rows:
+    """Everything about one job, with the reason of its last run's state; what it does not have is left out."""
     lines: list[tuple[str, list[Cell]]] = [
         ("name", [field("name")(job)]),
         ("status", [status(job)]),
@@ -63,7 +63,7 @@ def rows(job: Thing) -> Rows:
         ("schedule", [schedule(job), *_given(job, "description")]),
         ("time zone", [field("timezone")(job)]),
         ("next ticks", [(instant(tick), "") for tick in job["next_ticks"]]),
-        ("last run", [last_run(job)]),
+        ("last run", [last_run(job), *_why(job["last_run"], reason)]),
         ("last run's id", [cell("id", job["last_run"]["id"])] if job["last_run"] is not None else []),
         ("node", [field("assigned_node")(job), *_given(job, "placement")]),
         ("only on node", _given(job, "node")),
@@ -86,6 +86,11 @@ def _what(job: Thing) -> list[tuple[str, list[Cell]]]:
         ("environment", [_variable(name, value) for name, value in job["env"].items()]),
         ("stdin", _stdin(job)),
     ]
+
+
+def _why(run: Thing | None, reason: str | None) -> list[Cell]:
+    code = [(f"exit code {run['exit_code']}", "")] if run is not None and run["exit_code"] else []
+    return code + ([(printable(reason), "")] if reason is not None else [])
 
 
 def _variable(name: str, value: str | None) -> Cell:

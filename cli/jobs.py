@@ -8,8 +8,9 @@ import click
 
 from . import job_view
 from . import show as shown
-from .client import Client, Outdated, Refused, connected
-from .ending import await_end, leave, sentence
+from .access import connected
+from .client import Client, Missing, Outdated, Refused
+from .ending import await_end, leave, run_path, sentence
 from .fields import CLEARED, DURATION, TYPES, fields, job_options, job_path
 from .show import json_option
 from .upload import put_first
@@ -18,6 +19,8 @@ LONGEST_WAIT = 60.0
 """Seconds that the API lets one request wait."""
 SORTS = ("id", "-id", "name", "-name", "updated_at", "-updated_at")
 STATUSES = ("scheduled", "finished", "error")
+ADDED_TO = ("env", "requires")
+"""To what the job has of these an edit adds, unless they are cleared before."""
 several = click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
 
 Job = dict[str, Any]
@@ -70,7 +73,18 @@ def show(client: Client, job_id: str, as_json: bool) -> None:
     if as_json:
         shown.answer(found, "", as_json=True)
     else:
-        shown.sheet(job_view.title(found), job_view.rows(found))
+        shown.sheet(job_view.title(found), job_view.rows(found, _reason(client, found["last_run"])))
+
+
+def _reason(client: Client, last_run: dict[str, Any] | None) -> str | None:
+    """Why its last run is as it is, where that is known: a job does not say so itself."""
+    if last_run is None or last_run["state"] == "succeeded":
+        return None
+    try:
+        reason: str | None = client.call("GET", run_path(last_run["id"])).json["reason"]
+    except Missing:  # it was removed meanwhile
+        return None
+    return reason
 
 
 @job.command()
@@ -87,9 +101,10 @@ def edit(client: Client, job_id: str, clear: tuple[str, ...], as_json: bool, **g
     With --env and --requires the others of their kind stay; all other options replace what there was.
     """
     asked = bool(clear) or any(value not in (None, ()) for value in given.values())
+    changes = _changes(clear, fields(given))
     read = client.call("GET", job_path(job_id))
-    before, changes = read.json, dict(CLEARED[name] for name in clear) | fields(given)
-    for several in ("env", "requires"):
+    before = read.json
+    for several in ADDED_TO:
         if several in changes and several not in clear:
             changes[several] = before[several] | changes[several]
     if changes.get("type") == before["type"]:
@@ -108,6 +123,16 @@ def edit(client: Client, job_id: str, clear: tuple[str, ...], as_json: bool, **g
         shown.answer(before, f"{job_view.title(before)}, is as it was", as_json=as_json)
     else:
         shown.answer(after, f"{job_view.title(after)}, is changed", as_json=as_json)
+
+
+def _changes(clear: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
+    cleared = dict(CLEARED[name] for name in clear)
+    both = [name for name in clear if name not in ADDED_TO and CLEARED[name][0] in given]
+    if both:
+        raise click.UsageError(
+            f"{both[0]} is given, and taken away by --clear {both[0]}: leave one of them out"
+        )
+    return cleared | given
 
 
 def _changed(client: Client, job_id: str, etag: str, changes: dict[str, Any]) -> Job:

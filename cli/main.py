@@ -2,12 +2,13 @@
 
 import errno
 import importlib
-import os
 import sys
 from importlib.metadata import version
 from typing import Any
 
 import click
+
+from cronkeeper.cli.show import forget_output
 
 WORDS = {
     "up": ("cronkeeper.cli.up", "up"),
@@ -50,7 +51,7 @@ class Lazy(click.Group):
             if error.errno != errno.ENOSPC:
                 raise
             click.echo(f"Error: not all could be written: {error.strerror}", err=True)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still in its buffer
+            forget_output()
             sys.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:

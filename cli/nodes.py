@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from . import show as shown
-from .client import Client, Refused, connected, path_to
+from .access import connected
+from .client import Client, Refused, path_to
 from .show import field, json_option
 
 COLUMNS = {

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from . import show as shown
+from .access import connected
 from .cells import NOTHING, Cell, duration
-from .client import Client, Lost, connected
-from .ending import await_end, leave, run_path, sentence
+from .client import Client, Lost
+from .ending import Run, await_end, ended, leave, run_path, sentence
 from .fields import DURATION, job_path
 from .show import Thing, field, json_option
 
@@ -92,9 +93,18 @@ def output(client: Client, run_id: str, stderr: bool) -> None:
     stream = "stderr" if stderr else "stdout"
     answer = client.open(f"{run_path(run_id)}/{stream}")
     kept = _print(answer)
+    if kept == 0:
+        _say_if_never_started(client.call("GET", run_path(run_id)).json)
     size = int(answer.headers.get(SIZE_HEADER, kept))
     if size > kept:
         click.echo(f"of the {size} bytes that it wrote these are kept: {kept}", err=True)
+
+
+def _say_if_never_started(run: Run) -> None:
+    if ended(run) and run["started_at"] is None:
+        # Of a node that vanished nobody knows what it still did.
+        how = "is not known to have started" if run["state"] == "lost" else "never started"
+        click.echo(f"it {how}, and there is nothing that it wrote: {sentence(run)}", err=True)
 
 
 def _print(answer: "BaseHTTPResponse") -> int:

@@ -38,6 +38,11 @@ def answer(content: Any, sentence: str, *, as_json: bool) -> None:
     click.echo(json.dumps(content, indent=2) if as_json else sentence)
 
 
+def forget_output() -> None:
+    """Let what could not be printed not be tried once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def many(things: Sequence[Thing], columns: Columns, *, as_json: bool) -> None:
     """A table with these columns, or an array of all there is."""
     if as_json:

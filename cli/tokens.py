@@ -3,8 +3,9 @@
 import click
 
 from . import show as shown
+from .access import connected
 from .cells import duration
-from .client import Client, Refused, connected, path_to
+from .client import Client, Refused, path_to
 from .fields import DURATION
 from .show import field, json_option
 
@@ -38,7 +39,14 @@ def create(client: Client, name: str, role: str, expires: float | None, as_json:
     body = {"name": name, "role": role, "expires_in": expires}
     made = client.call("POST", "/tokens", body).json
     until = "" if expires is None else f", for {duration(expires)}"
-    shown.answer(made, made["token"], as_json=as_json)
+    try:
+        shown.answer(made, made["token"], as_json=as_json)
+    except OSError as error:
+        shown.forget_output()
+        raise Refused(
+            f"token {made['id']}, {name}, is made, but could not be printed ({error.strerror}), and nobody has it: "
+            f"revoke it with `cronkeeper token revoke {made['id']}`, and make another"
+        ) from error
     click.echo(
         f"token {made['id']}, {name}, of role {role}{until}: it is shown this once, so keep it", err=True
     )

@@ -54,24 +54,28 @@ def up(home: Path, port: int) -> None:
     except CronkeeperError as error:
         click.echo(f"cronkeeper: {error}", err=True)
         sys.exit(REFUSED)
+    except OSError as error:  # a full disk, or a file that is another user's
+        click.echo(f"cronkeeper: {home} can't be used: {error}; mend that and start again", err=True)
+        sys.exit(REFUSED)
 
 
 @click.command()
 @home_option
 def down(home: Path) -> None:
     """Stop what `up` started, and take its lines out of the crontab. Jobs that run go on."""
-    from cronkeeper.cli.home import Home
+    from cronkeeper.cli.home import Home, left_running
     from cronkeeper.common.errors import CronkeeperError
 
     try:
         place = Home(home.absolute())
-        if not place.path.exists():
+        if not place.used:
             click.echo(f"nothing was ever started in {place.path}")
             return
         pid = place.holder()
         if pid is None:
             place.clear_crontab()
-            click.echo(f"nothing runs in {place.path}; the crontab has no lines of it")
+            left = left_running(place.unfinished())
+            click.echo(f"no cronkeeper runs in {place.path}; the crontab has no lines of it; {left}")
             return
         _stop(pid, place)
     except CronkeeperError as error:
@@ -85,7 +89,8 @@ def _stop(pid: int, place: "Home") -> None:  # type: ignore[name-defined]  # noq
     deadline = time.monotonic() + DOWN_TIMEOUT
     while place.holder() is not None:
         if time.monotonic() > deadline:
-            click.echo(f"cronkeeper: process {pid} has not stopped within {DOWN_TIMEOUT:.0f} s", err=True)
+            told = f"process {pid} has not stopped within {DOWN_TIMEOUT:.0f} s: try again, or kill -9 {pid}"
+            click.echo(f"cronkeeper: {told}; jobs go on in any case", err=True)
             sys.exit(1)
         time.sleep(0.05)
     click.echo("stopped; jobs that run go on, and the next start adopts them")

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO
 
-from .client import Client
+from .client import Client, Refused
 
 LARGE = 8 * 1024 * 1024
 """Bytes; the API takes twice as many in a job's own request."""
+LARGEST = 1024**3
+"""Bytes of a file that the API takes."""
 PATIENCE = 3600.0
 """Seconds that the answer may take, once all of 1 GiB has been sent."""
 
@@ -22,11 +24,16 @@ def is_large(file: io.BufferedReader) -> bool:
 
 
 def put_first(client: Client, made: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a job, with the URL of its file, which is put now, in place of a large one."""
+    """The fields of a job, with the URL of its file, which is put now, in place of a large one.
+
+    Raises: what `Client.call` raises; Refused, where the file is larger than what the API takes.
+    """
     file = made.get("executable")
     if not isinstance(file, io.BufferedReader):
         return dict(made)
     size = os.fstat(file.fileno()).st_size
+    if size > LARGEST:
+        raise Refused(f"executable: the file is too large; accepted: up to {LARGEST} bytes")
     with _shown(file, size, made["filename"]) as body:
         put = client.put("/artifacts", body, size, patience=PATIENCE).json
     return {**made, "executable": put["url"]}

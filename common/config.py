@@ -22,6 +22,8 @@ from cronkeeper.common.settings import Config, History
 PREFIX = "CRONKEEPER_"
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
+MOST = 2**63 - 1
+"""The largest whole number that SQL takes."""
 SECRETS = frozenset(
     {
         ("sql", "url"),
@@ -153,6 +155,8 @@ def _check(config: Config, sources: Sources) -> None:
         value = getattr(getattr(config, section), name)
         if not 0 <= value < math.inf:
             raise _wrong(sources, section, name, f"is {value}: 0 or more is accepted")
+        if isinstance(value, int) and value > MOST:
+            raise _wrong(sources, section, name, f"is {value}: up to {MOST} is accepted")
     for name, accepted in (("level", LEVELS), ("format", FORMATS)):
         if getattr(config.log, name) not in accepted:
             what = f"is {getattr(config.log, name)!r}; accepted: {', '.join(accepted)}"

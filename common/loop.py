@@ -1,14 +1,13 @@
 """The outer loop of every daemon: a step, then a wait for an event or the time."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
 
 from cronkeeper.common.clock import utc_now
 from cronkeeper.common.errors import CronkeeperError
-from cronkeeper.common.waker import Waker
+from cronkeeper.common.waker import Stop, Waker
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +22,7 @@ HURRY = 0.1
 def run(
     step: Callable[[datetime], float],
     waker: Waker,
-    stop: threading.Event,
+    stop: Stop,
     spacing: float = 0.0,
     hurried: Callable[[], bool] = lambda: False,
 ) -> None:

@@ -182,6 +182,6 @@ def listen(address: str, key: str, figures: Collector) -> None:
     host, port = parse_address(address)
     try:
         start_http_server(port, host, together(figures, PROCESS))
-    except OSError as error:
-        why = error.strerror if error.strerror is not None else str(error)
+    except (OSError, UnicodeError) as error:  # the latter of a host such as a..b
+        why = error.strerror if isinstance(error, OSError) and error.strerror is not None else str(error)
         raise Invalid(f"{key}: nothing can listen at {address}: {why}") from error

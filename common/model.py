@@ -7,11 +7,15 @@ and `decode`, which check types.
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
+# What a node says is checked when it is decoded: SQL could not hold more.
+Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Small = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class JobType(StrEnum):
@@ -282,9 +286,9 @@ class Claim:
 class Output:
     """What a run wrote to one stream: its size in bytes, and the text or, of a large one, head and tail."""
 
-    size: int
+    size: Size
     data: bytes
-    stored: int | None = None
+    stored: Size | None = None
     """Bytes in the artifact store, where more is kept than `data`; None: `data` is all that is kept."""
 
 
@@ -293,18 +297,18 @@ class Report:
     """What a node says of one run. The same report may come many times, and an older one late."""
 
     run_id: str
-    job_id: int
-    copy: int
-    tick: datetime | None
-    attempt: int
+    job_id: Size
+    copy: Small
+    tick: Moment | None
+    attempt: Small
     gen: str
     node: str
     started_by: StartedBy
     state: RunState
-    claimed_at: datetime | None = None
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    exit_code: int | None = None
+    claimed_at: Moment | None = None
+    started_at: Moment | None = None
+    ended_at: Moment | None = None
+    exit_code: Small | None = None
     reason: str | None = None
     stdout: Output | None = None
     stderr: Output | None = None

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import select
+import signal
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -31,3 +32,34 @@ class Waker:
         self._poll.poll(max(0.0, timeout) * 1000)
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._event)
+
+
+class Stop:
+    """Whether a daemon is to end. It can be set by a signal's handler, and so takes no lock: a second signal,
+    as Ctrl-C and the guard send one each, may come in the middle of the first one's handler."""
+
+    def __init__(self, waker: Waker) -> None:
+        """`waker` is that of the loop in the main thread."""
+        self._waker = waker
+        self._told = False
+
+    def set(self) -> None:
+        """From any thread, any number of times."""
+        self._told = True
+        self._waker.set()
+
+    def is_set(self) -> bool:
+        """Whether it has been told."""
+        return self._told
+
+
+def stop_on_signals(waker: Waker) -> Stop:
+    """What SIGTERM and SIGINT set.
+
+    The main thread has to wake now and then: a signal that comes just before it waits, or that the kernel gives to
+    another thread, does not wake it.
+    """
+    stop = Stop(waker)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _signal, _frame: stop.set())
+    return stop

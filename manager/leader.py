@@ -198,6 +198,8 @@ class Leader:
             self._buried.clear()
             if dispatch.call_back(self._tree, self._store, reign, board, left):
                 self._next_scan = 0.0
+        if moved:  # one look is at some of what is misplaced
+            self._next_scan = 0.0
         for run in pending.queued:
             dispatch.dispatch(self._tree, self._store, reign, board, run, now)
         clean = self._drop_changes(reign, pending.changes)

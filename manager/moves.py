@@ -8,7 +8,7 @@ from itertools import islice
 from sqlalchemy import Connection
 
 from cronkeeper.common.coordination.tree import Tree
-from cronkeeper.common.model import Claim, Concurrency, Job, Run, RunState, Unfinished, decode, replace
+from cronkeeper.common.model import Claim, Concurrency, Job, Run, RunState, Unfinished, decode
 from cronkeeper.common.store import jobs, leader, runs
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager import news
@@ -130,7 +130,7 @@ def _let_rest(
 ) -> list[Move]:
     """Publish the jobs as not enabled where they are, if that has not been done."""
     new = [each for each, _ in staying if each.key not in board.resting]
-    board.resting.update((each.key, run.run_id) for each, run in staying)
+    board.resting.update((each.key, run.run_id) for each, run in staying if each.key in board.resting)
     if not new:
         return []
 
@@ -142,11 +142,11 @@ def _let_rest(
     store.transaction(work)
     moves = [_rest(each, place_at(each.key, each.placed.node)) for each in new]
     done = carry_out(tree, reign, moves)
-    for key in {move.key for move in moves} - {move.key for move in done}:
-        del board.resting[key]
+    # Only now: a round that is broken off before must not leave behind that they rest.
+    rests = {move.key for move in done}
+    board.resting.update((each.key, run.run_id) for each, run in staying if each.key in rests)
     return done
 
 
 def _rest(each: Looked, here: Placed) -> Move:
-    idle = replace(each.job, enabled=False)
-    return Move(each.key, each.placed, here, idle, each.version, resting=True)
+    return Move(each.key, each.placed, here, each.job, each.version, resting=True)

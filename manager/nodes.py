@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.errors import Unavailable
 from cronkeeper.common.model import LiveNode, Node, decode
-from cronkeeper.common.store import nodes
+from cronkeeper.common.store import audit, nodes
 from cronkeeper.manager.desk import Desk
 
 
@@ -20,14 +22,19 @@ class NodeView:
     jobs: int | None
 
 
-def add(desk: Desk, node: Node) -> Node:
+def add(desk: Desk, node: Node, actor: str) -> None:
     """Let a node's reports in.
 
     Raises:
         Conflict: a node of that name has another key.
     """
-    desk.store.transaction(lambda connection: nodes.add(connection, node))
-    return node
+
+    def work(connection: Connection) -> None:
+        if nodes.add(connection, node):
+            now = node.added_at
+            audit.add(connection, actor=actor, action="node.add", job_id=None, detail=node.name, now=now)
+
+    desk.store.transaction(work)
 
 
 def listing(desk: Desk) -> list[NodeView]:

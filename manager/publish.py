@@ -17,7 +17,17 @@ from cronkeeper.common.coordination.tree import (
     batches,
 )
 from cronkeeper.common.errors import Conflict, Invalid, NotFound, Unavailable
-from cronkeeper.common.model import Claim, ClaimName, Definition, Generation, Job, Spec, decode, encode
+from cronkeeper.common.model import (
+    Claim,
+    ClaimName,
+    Definition,
+    Generation,
+    Job,
+    Spec,
+    decode,
+    encode,
+    replace,
+)
 from cronkeeper.manager import edits
 from cronkeeper.manager.leadership import Deposed, Reign
 
@@ -67,7 +77,7 @@ class Move:
     job: Job | None = None
     version: int | None = None
     resting: bool = False
-    """At its target the job starts nothing: it is to leave as soon as it can."""
+    """At its target the job starts nothing, as if it were not enabled: it is to leave as soon as it can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +203,7 @@ def _carried(move: Move, source: Source | None) -> bytes:
     """The claim at the target."""
     if source is None:
         return encode(Claim())
-    if move.job is None or move.resting or source.spec is None:
+    if move.job is None or source.spec is None:
         return source.claim.data
     return edits.carried(source.claim.data, source.spec.data, move.job)
 
@@ -201,7 +211,8 @@ def _carried(move: Move, source: Source | None) -> bytes:
 def _published(move: Move, target: Placed, source: Source | None) -> bytes:
     """The spec at the target."""
     if move.job is not None:
-        return encode(spec_of(move.job, target.name.copy))
+        spec = spec_of(move.job, target.name.copy)
+        return encode(replace(spec, enabled=False) if move.resting else spec)
     assert source is not None
     assert source.spec is not None
     return source.spec.data

@@ -1,6 +1,7 @@
 """The front desk for nodes' reports: late, repeated and in any order, they are taken in."""
 
 import logging
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import fields
 from datetime import datetime
@@ -29,6 +30,7 @@ from cronkeeper.manager.desk import Desk, tell_leader
 
 log = logging.getLogger(__name__)
 
+_RUN_ID = re.compile(r"([0-9]{1,18})\.([0-9]{1,9})\.[0-9A-Za-z-]{1,40}\.[0-9]{1,9}")
 _OF_ENDS = tuple(field.name for field in fields(Outcome))
 
 
@@ -46,13 +48,13 @@ def accept(desk: Desk, signer: str, reports: Sequence[Report], now: datetime) ->
     """Record the reports and return the ids of the runs that the node need not report again.
 
     A report of a job that is not known is let go: nothing would ever become of it. So is what the signer says of
-    another node's run (see `_own`; for runs that SQL knows, also `store.advance`): a refusal would hold up all
-    else that it has to say, for ever.
+    another node's run (see `_own`; for runs that SQL knows, also `store.advance`), or under an id that no run of
+    the job has: a refusal would hold up all else that it has to say, for ever.
 
     Raises:
         Unavailable: SQL does not answer; or the tree, where a report is of another node's run.
     """
-    heard = _own(desk, signer, reports)
+    heard = _own(desk, signer, _named(signer, reports))
 
     def work(connection: Connection) -> list[tuple[RunState, Job | None]]:
         known = {job.id: job for job in jobs.by_ids(connection, {report.job_id for report in heard})}
@@ -60,7 +62,7 @@ def accept(desk: Desk, signer: str, reports: Sequence[Report], now: datetime) ->
         if len(ours) < len(heard):
             log.warning("%d reports of unknown jobs are let go", len(heard) - len(ours))
         changed = runs.record_many(connection, ours, now)
-        outputs.note_stored(connection, ours)
+        outputs.note_late(connection, ours, {run.id for run in changed})
         return [
             (run.state, note_end(connection, known[run.job_id], run, now))
             for run in changed
@@ -72,6 +74,21 @@ def accept(desk: Desk, signer: str, reports: Sequence[Report], now: datetime) ->
         if done is not None:
             tell_leader(desk.tree, done.id, done.rev)
     return [report.run_id for report in reports]
+
+
+def _named(signer: str, reports: Sequence[Report]) -> Sequence[Report]:
+    """Those under ids such as `tick_run_id` and `hand_run_id` make for their jobs: what is old is found by them."""
+    named = [
+        report
+        for report in reports
+        if (found := _RUN_ID.fullmatch(report.run_id)) is not None
+        and found.groups() == (str(report.job_id), str(report.copy))
+    ]
+    if len(named) < len(reports):
+        log.warning(
+            "%d reports of node %s name no run of their job: let go", len(reports) - len(named), signer
+        )
+    return named
 
 
 def _own(desk: Desk, signer: str, reports: Sequence[Report]) -> Sequence[Report]:

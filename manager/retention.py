@@ -152,4 +152,7 @@ def _old_outputs(
 
 
 def _before(days: float, now: datetime) -> datetime | None:
-    return now - timedelta(days=days) if days > 0 else None
+    try:
+        return now - timedelta(days=days) if days > 0 else None
+    except OverflowError:  # before the year 1, as somebody may say who means for ever
+        return None

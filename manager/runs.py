@@ -108,7 +108,8 @@ def open_output(desk: Desk, run_id: str, stream: runs.Stream) -> StoredOutput:
 def _removed(run_id: str, stream: runs.Stream) -> NotFound:
     return NotFound(
         f"the {stream} of run {run_id} is not kept any more: output is removed after history.output_days, and "
-        "beyond the newest history.output_per_job runs of a job"
+        "beyond the newest history.output_per_job runs of a job; or its node was away from the end on, and has "
+        "not sent it yet"
     )
 
 

@@ -78,7 +78,7 @@ class Claiming:
         With no `trigger` the ticks are not looked at.
         """
         claim = claims.prune(held.spec, held.claim, self._acknowledged[held.key], self._me)
-        claim = claims.bounded(claims.note_outcomes(claim, self._outcomes(claim)))
+        claim = claims.bounded(held.spec, claims.note_outcomes(claim, self._outcomes(claim)))
         start: list[Unfinished] = []
         waits = None
         if trigger is not None:
@@ -163,6 +163,7 @@ class Claiming:
         handed: tuple[HandRun, ...],
     ) -> Made:
         known = set(held.claim.unfinished)
+        told = {skip.last for skip in held.claim.skips}
         also: list[Op] = [Delete(paths.inbox_entry(self._me.node, hand.run_id), 0) for hand in handed]
         return Made(
             write=Write(held, claim, tuple(also)),
@@ -173,7 +174,7 @@ class Claiming:
                 for run in claim.unfinished
                 if run.outcome is not None and run not in known and run.run_id not in self._journal.entries
             ),
-            new_skips=tuple(skip for skip in claim.skips if skip not in held.claim.skips),
+            new_skips=tuple(skip for skip in claim.skips if skip.last not in told),
             handed=handed,
         )
 

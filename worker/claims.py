@@ -18,7 +18,7 @@ from cronkeeper.common.model import (
     replace,
     tick_run_id,
 )
-from cronkeeper.common.schedule import Due, due_ticks
+from cronkeeper.common.schedule import Due, due_ticks, next_tick
 
 MAX_ENDED = 300
 """Ended ticks, and skips, that a claim lists while the API is away: the tree's nodes are small."""
@@ -170,17 +170,32 @@ def prune(spec: Spec, claim: Claim, acknowledged: Collection[str], me: Me) -> Cl
     return replace(claim, unfinished=unfinished, skips=skips)
 
 
-def bounded(claim: Claim) -> Claim:
+def bounded(spec: Spec, claim: Claim) -> Claim:
     """The claim without the oldest of too many ends: they are in the run folders too, and reported from there.
 
-    Runs by hand stay, since the leader sends what neither the claim nor SQL knows of again.
+    Runs by hand stay, since the leader sends what neither the claim nor SQL knows of again. Skips have no folder:
+    the oldest become one that tells of them all.
     """
     ended = [run for run in claim.unfinished if run.outcome is not None and run.tick is not None]
     if len(ended) <= MAX_ENDED and len(claim.skips) <= MAX_ENDED:
         return claim
     left_out = {run.run_id for run in ended[:-MAX_ENDED]}
     unfinished = tuple(run for run in claim.unfinished if run.run_id not in left_out)
-    return replace(claim, unfinished=unfinished, skips=claim.skips[-MAX_ENDED:])
+    return replace(claim, unfinished=unfinished, skips=_folded(spec, claim.skips))
+
+
+def _folded(spec: Spec, skips: tuple[Skip, ...]) -> tuple[Skip, ...]:
+    """So few of them that they may stay; one is lost only where a tick that was not skipped lies behind it."""
+    oldest: list[Skip] = []
+    count = max(0, len(skips) - MAX_ENDED) + 1
+    for skip in skips[:count]:
+        before = oldest[-1] if oldest else None
+        follows = before is not None and next_tick(spec, before.last) == skip.first
+        if before is not None and follows and before.reason is skip.reason:
+            oldest[-1] = replace(before, last=skip.last)
+        else:
+            oldest.append(skip)
+    return (*oldest, *skips[count:])[-MAX_ENDED:]
 
 
 def skip_id(spec: Spec, skip: Skip) -> str:

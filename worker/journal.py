@@ -124,7 +124,8 @@ class Journal:
         if entry.running or entry.outcome is not None or entry.doubtful_since is not None:
             return None
         self._waiting.discard(run_id)
-        entry.folder.give_up()
+        if entry.folder.give_up():
+            self._timeouts.drop(run_id)
         self._look(entry, now)
         return entry if entry.outcome is not None else None
 

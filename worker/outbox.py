@@ -82,7 +82,11 @@ class Outbox:
             if not held.told and held.until <= clock:
                 held.told = True
                 self._reporter.submit(held.report)
-        return [run_id for run_id in self._reporter.acknowledged() if run_id not in self._held]
+        acknowledged = self._reporter.acknowledged()
+        for run_id in acknowledged:
+            if (waiting := self._held.get(run_id)) is not None:
+                waiting.report = _bare(waiting.report)
+        return [run_id for run_id in acknowledged if run_id not in self._held]
 
     def waiting(self) -> int:
         """How many reports have not been acknowledged yet, those that have not been sent among them."""
@@ -93,6 +97,13 @@ class Outbox:
         """Seconds until `acknowledged` is wanted, if nothing wakes it before; infinite where it is not."""
         untold = [held.until for held in self._held.values() if not held.told]
         return max(0.0, min(untold) - self._clock()) if untold else math.inf
+
+
+def _bare(report: Report) -> Report:
+    """Without what the API has by now: where a store is away for hours, very many may wait."""
+    outputs = {"stdout": report.stdout, "stderr": report.stderr}
+    bare = {stream: replace(each, data=b"") for stream, each in outputs.items() if each is not None}
+    return replace(report, **bare)
 
 
 def _stored(output: Output | None, stored: int | None) -> Output | None:

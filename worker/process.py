@@ -221,7 +221,7 @@ def _environment(folder: RunFolder, account: Account) -> dict[str, str]:
         "CRONKEEPER_RUN_ID": plan.run_id,
         "CRONKEEPER_TICK": plan.tick.isoformat().replace("+00:00", "Z") if plan.tick is not None else "",
         "CRONKEEPER_ATTEMPT": str(plan.attempt),
-        "CRONKEEPER_TOKEN": plan.token,
+        "CRONKEEPER_FENCING_TOKEN": plan.token,
     }
 
 

@@ -74,7 +74,7 @@ class Reporter:
         self._notify = notify
         self._wake = threading.Condition()
         self._waiting: dict[str, Report] = {}
-        self._acknowledged: list[str] = []
+        self._acknowledged: dict[str, None] = {}
         self._stopped = self._busy = self._left_over = False
         self._thread = threading.Thread(target=self._loop, name="reporter", daemon=True)
 
@@ -86,13 +86,14 @@ class Reporter:
         """Send it soon, and again until it is acknowledged."""
         with self._wake:
             self._waiting[report.run_id] = report
+            self._acknowledged.pop(report.run_id, None)  # that was of an older one, which says less
             self._wake.notify()
 
     def acknowledged(self) -> list[str]:
         """The runs whose end the API has acknowledged since the last call."""
         with self._wake:
-            runs, self._acknowledged = self._acknowledged, []
-        return runs
+            runs, self._acknowledged = self._acknowledged, {}
+        return list(runs)
 
     def waiting(self) -> int:
         """How many reports have not been acknowledged yet."""
@@ -142,7 +143,7 @@ class Reporter:
                     continue  # a newer one, which says more, is still to go
                 del self._waiting[report.run_id]
                 if report.state.final:
-                    self._acknowledged.append(report.run_id)
+                    self._acknowledged[report.run_id] = None
         self._notify()
 
 

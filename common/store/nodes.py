@@ -9,8 +9,8 @@ from cronkeeper.common.model import Node
 from .schema import node
 
 
-def add(conn: Connection, new: Node) -> None:
-    """Let a node in. One that is known with the same key is left as it is.
+def add(conn: Connection, new: Node) -> bool:
+    """Let a node in. One that is known with the same key is left as it is: then False.
 
     Raises:
         Conflict: the name is taken by a node with another key.
@@ -25,6 +25,8 @@ def add(conn: Connection, new: Node) -> None:
     except sa.exc.IntegrityError:
         if get(conn, new.name).public_key != new.public_key:
             raise Conflict(f"there is a node {new.name} already, with another key") from None
+        return False
+    return True
 
 
 def get(conn: Connection, name: str) -> Node:

@@ -13,16 +13,20 @@ from .runs import by_ids
 from .schema import Stream, run_output
 
 
-def note_stored(conn: Connection, reports: Sequence[Report]) -> None:
-    """Let it be known of what these reports say is stored, also where the end of the run was known before.
+def note_late(conn: Connection, reports: Sequence[Report], news: Collection[str]) -> None:
+    """Let it be known of what these reports say was written where the end of the run was known before.
 
-    A row that was removed meanwhile comes back: what is stored has to be found by whoever removes it.
+    `news` are the runs whose ends were not. Another node may have told an end that stood in its claim: it knew
+    nothing of the output. A row that was removed meanwhile comes back: what is stored has to be found by whoever
+    removes it.
     """
     told = [
         (report, stream, output)
         for report in reports
         for stream, output in ((Stream.STDOUT, report.stdout), (Stream.STDERR, report.stderr))
-        if report.state.final and output is not None and output.stored is not None
+        if report.state.final
+        and output is not None
+        and (output.stored is not None or report.run_id not in news)
     ]
     known = by_ids(conn, {report.run_id for report, _, _ in told}) if told else {}
     for report, stream, output in told:
@@ -48,8 +52,12 @@ def remove(conn: Connection, run_ids: Collection[str]) -> None:
 
 
 def _note(conn: Connection, run_id: str, stream: Stream, output: Output) -> None:
-    which = sa.and_(run_output.c.run_id == run_id, run_output.c.stream == stream)
-    if conn.execute(sa.update(run_output).where(which).values(stored=output.stored)).rowcount == 0:
-        row = {"run_id": run_id, "stream": stream, "size": output.size, "data": output.data}
-        with suppress(sa.exc.IntegrityError):  # the same report, taken in by another process at this moment
-            conn.execute(sa.insert(run_output), row | {"stored": output.stored})
+    if output.stored is not None:
+        which = sa.and_(run_output.c.run_id == run_id, run_output.c.stream == stream)
+        if conn.execute(sa.update(run_output).where(which).values(stored=output.stored)).rowcount == 1:
+            return
+    row = {"run_id": run_id, "stream": stream, "size": output.size, "data": output.data}
+    with suppress(
+        sa.exc.IntegrityError
+    ):  # it is there: a repeated report, or another process takes it in too
+        conn.execute(sa.insert(run_output), row | {"stored": output.stored})

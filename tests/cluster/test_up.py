@@ -101,10 +101,30 @@ def test_down_takes_our_lines_out_and_leaves_the_others(up: Embedded, host: Host
 def test_down_after_a_kill_takes_our_lines_out(up: Embedded, host: Host) -> None:
     up.client.create(type="command", command="true", schedule="0 0 1 1 *")
     wait_until(lambda: "# cronkeeper " in crontab(host))
+    job = up.client.create(type="command", command=f"until [ -e {USER_HOME}/go0 ]; do sleep 0.1; done")
+    run = up.client.call("POST", f"/jobs/{job['id']}/runs").json
+    wait_until(lambda: up.client.get(f"/runs/{run['id']}")["state"] == "running")
     up.kill()
     assert "# cronkeeper " in crontab(host)
-    assert said(host, "down", "--home", USER_HOME / "var")[0] == 0
+    code, text = said(host, "down", "--home", USER_HOME / "var")
+    assert (code, "1 running job goes on, and the next start adopts it" in text) == (0, True), text
     assert crontab(host) == FOREIGN
+    up.start()
+    (host.user_home / "go0").touch()
+    wait_until(lambda: up.client.get(f"/runs/{run['id']}")["state"] == "succeeded")
+
+
+def test_a_folder_of_another_user_is_left_to_that_one_also_by_root(up: Embedded, host: Host) -> None:
+    up.stop()
+    code, text = said(host, "up", "--home", USER_HOME / "var", user="root")
+    assert (code, f"{USER_HOME}/var is {USER}'s: start it as that user" in text) == (78, True), text
+    up.start()
+
+
+def test_ctrl_c_reaches_guard_and_daemon_and_both_end(up: Embedded) -> None:
+    for pid in (up.daemon, up.guard):
+        os.kill(pid, signal.SIGINT)
+    up.await_end()
     up.start()
 
 

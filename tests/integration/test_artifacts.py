@@ -8,6 +8,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -277,7 +278,13 @@ def test_a_store_whose_server_is_killed_is_unavailable_and_works_again_by_itself
             call()
     assert list(tmp_path.iterdir()) == []
     server.start()
-    store.fetch(NAME, tmp_path / "target")
+
+    def fetched() -> bool:
+        with suppress(Unavailable):  # it answers a little before it knows again what it has
+            store.fetch(NAME, tmp_path / "target")
+        return (tmp_path / "target").exists()
+
+    wait_until(fetched)
     assert store.put(b"other") == sha256_of(b"other")
     store.check()
 

@@ -311,18 +311,19 @@ class FakeReporter:
         self._notify = notify
         self.bell = Bell()
         self.queue: dict[str, Report] = {}
-        self._acknowledged: list[str] = []
+        self._acknowledged: dict[str, None] = {}
 
     def submit(self, report: Report) -> None:
         self.queue[report.run_id] = report
+        self._acknowledged.pop(report.run_id, None)
         self.bell.set()
 
     def waiting(self) -> int:
         return len(self.queue)
 
     def acknowledged(self) -> list[str]:
-        runs, self._acknowledged = self._acknowledged, []
-        return runs
+        runs, self._acknowledged = self._acknowledged, {}
+        return list(runs)
 
     def deliver(self, _now: datetime) -> float:
         """Send all that waits, as JSON; returns after how many seconds to try again."""
@@ -338,7 +339,7 @@ class FakeReporter:
                 continue
             del self.queue[run_id]
             if batch[run_id].state.final:
-                self._acknowledged.append(run_id)
+                self._acknowledged[run_id] = None
         if known:
             self._notify()
         return math.inf

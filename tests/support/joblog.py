@@ -7,7 +7,7 @@ from pathlib import Path
 # Each line is one write of far less than a page, which Linux appends whole.
 SCRIPT = """\
 #!/bin/sh
-what="$CRONKEEPER_JOB_ID ${{CRONKEEPER_TICK:--}} $CRONKEEPER_ATTEMPT $CRONKEEPER_TOKEN $$"
+what="$CRONKEEPER_JOB_ID ${{CRONKEEPER_TICK:--}} $CRONKEEPER_ATTEMPT $CRONKEEPER_FENCING_TOKEN $$"
 say() {{ echo "$1 $what $(date +%s.%N) $2" >> {log}; }}
 say start -
 sleep {seconds}

@@ -10,6 +10,7 @@ from support.samples import NOW
 from cronkeeper.api.identity import Actor, Identity, Role
 from cronkeeper.common.errors import Invalid, Unauthorized
 from cronkeeper.common.signing import NodeKey
+from cronkeeper.common.store import audit
 
 ENDPOINTS = [
     ("POST", "/jobs"),
@@ -203,6 +204,13 @@ def test_a_node_is_added_once_for_each_name(office: Office, public_key: str) -> 
     assert "another key" in problem(answer)["detail"]
 
 
+def test_the_audit_tells_once_who_added_a_node(office: Office, public_key: str) -> None:
+    for _ in range(2):
+        office.call("POST", "/nodes", Role.ADMIN, json={"name": "n1", "public_key": public_key})
+    told = [each for each in office.store.transaction(audit.listing) if each.action == "node.add"]
+    assert [(each.actor, each.detail) for each in told] == [("admin", "n1")]
+
+
 def test_only_admins_add_nodes(office: Office, public_key: str) -> None:
     answer = office.call("POST", "/nodes", Role.USER, json={"name": "a", "public_key": public_key})
 
@@ -249,3 +257,14 @@ def test_a_live_node_is_shown_with_what_it_says_of_itself(office: Office) -> Non
     office.tree.disconnect()
     (node,) = office.call("GET", "/nodes").json or []
     assert (node["live"], node["jobs"], node["crond"]) == (None, None, None)
+
+
+def test_a_job_whose_run_as_is_cleared_shows_its_env_and_input_to_every_user(office: Office) -> None:
+    office.create(Role.ADMIN, run_as="backup", env={"A": "x"}, stdin="y")
+    hidden = office.call("GET", "/jobs/1").json or {}
+    assert (hidden["env"], hidden["stdin"], hidden["hidden"]) == ({"A": None}, None, ["env", "stdin"])
+
+    office.call("PATCH", "/jobs/1", Role.ADMIN, json={"run_as": None})
+
+    shown = office.call("GET", "/jobs/1").json or {}
+    assert (shown["env"], shown["stdin"], shown["hidden"]) == ({"A": "x"}, "y", [])

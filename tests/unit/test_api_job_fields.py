@@ -214,7 +214,7 @@ def test_what_is_accepted(office: Office, changes: dict[str, Any], field: str, v
         ({"env": {"A": "é" * 32768}}, "env", "up to 65536 bytes"),
         ({"stdin": ["x"]}, "stdin", "string"),
         ({"stdin": "é" * 32769}, "stdin", "up to 65536 bytes"),
-        ({"timeout": 0}, "timeout", "greater than 0"),
+        ({"timeout": 0}, "timeout", "accepted: above 0 to 2592000 seconds"),
         ({"timeout": 2592001}, "timeout", "2592000"),
         ({"timeout": "5"}, "timeout", "number of seconds"),
         ({"timeout": True}, "timeout", "number of seconds"),

@@ -190,7 +190,7 @@ def test_a_claim_stays_small_however_long_the_api_is_away() -> None:
     for number in range(1, 24 * 60 + 1):
         decision = ticks(claim, minute(number))
         claim = claims.note_outcomes(decision.claim, {run.run_id: _outcome() for run in decision.start})
-        claim = claims.bounded(claim)
+        claim = claims.bounded(spec(), claim)
     assert len(claim.unfinished) == claims.MAX_ENDED
     assert claim.unfinished[-1].run_id == run_id(24 * 60)
     assert len(encode(claim)) < 256 * 1024
@@ -201,10 +201,25 @@ def test_what_goes_on_and_what_was_asked_for_stays_in_a_claim_that_is_too_long()
     old = (unfinished(run_id(0)), ended(unfinished("1.1.hand-x.1", tick=None)))
     many = tuple(ended(unfinished(run_id(n))) for n in range(1, claims.MAX_ENDED + 2))
     claim = Claim(unfinished=(*old, *many), skips=(skip,) * (claims.MAX_ENDED + 5))
-    left = claims.bounded(claim)
+    left = claims.bounded(spec(), claim)
     assert left.unfinished == (*old, *many[1:])
     assert len(left.skips) == claims.MAX_ENDED
-    assert claims.bounded(left) is left
+    assert claims.bounded(spec(), left) is left
+
+
+def test_of_too_many_skips_the_oldest_become_one_as_far_as_nothing_ran_between_them() -> None:
+    """They are in no folder: should the daemon be restarted, nobody else could tell of them."""
+
+    def skips(*numbers: int) -> tuple[Skip, ...]:
+        return tuple(
+            Skip(first=minute(each), last=minute(each), reason=SkipReason.STILL_RUNNING) for each in numbers
+        )
+
+    many = range(1, claims.MAX_ENDED + 4)
+    left = claims.bounded(spec(), Claim(skips=skips(*many))).skips
+    assert left == (Skip(first=minute(1), last=minute(4), reason=SkipReason.STILL_RUNNING), *skips(*many[4:]))
+    with_a_run = skips(0, *many[1:])
+    assert claims.bounded(spec(), Claim(skips=with_a_run)).skips[0].first == minute(2)
 
 
 @given(st.integers(0, 500))

@@ -181,6 +181,15 @@ def test_an_edit_sends_what_was_given_against_the_revision_that_was_read(say: Wo
     }
 
 
+@pytest.mark.parametrize(
+    "options", ["--timeout 5 --clear timeout", "--clear arg --arg x", "--stdin-file - --clear stdin"]
+)
+def test_what_is_both_given_and_cleared_is_refused(say: Words, api: FakeApi, options: str) -> None:
+    result = say(f"job edit 3 {options}", stdin="x")
+    assert (result.exit_code, api.asked) == (2, [])
+    assert "leave one of them out" in result.stderr
+
+
 def test_an_edit_that_comes_to_nothing_opens_no_editor(say: Words, api: FakeApi) -> None:
     api.answer("GET", "/jobs/3", job())
     result = say("job edit 3 --env-file /dev/null", EDITOR="false")
@@ -233,6 +242,16 @@ def test_an_editor_that_changes_nothing_sends_nothing(say: Words, api: FakeApi, 
     assert (result.exit_code, result.output) == (0, "job 3, backup, is as it was\n")
     assert say("job edit 3", EDITOR="true").exit_code == 0
     assert {asked.method for asked in api.asked} == {"GET"}
+
+
+@pytest.mark.parametrize("strange", ["\u2028", "\x85"])
+def test_the_editor_leaves_texts_whole_that_have_other_ends_of_lines_in_them(
+    say: Words, api: FakeApi, tmp_path: Path, strange: str
+) -> None:
+    api.answer("GET", "/jobs/3", job(stdin=f"old{strange}# text"))
+    api.answer("PATCH", "/jobs/3", job())
+    assert say("job edit 3", EDITOR=editor(tmp_path, "text = text.replace('old', 'new')")).exit_code == 0
+    assert api.asked[1].body == {"stdin": f"new{strange}# text"}
 
 
 def test_the_editor_opens_again_with_the_reason_of_a_refusal(

@@ -2,6 +2,9 @@
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,18 +22,23 @@ Say = Callable[..., Result]
 
 
 @pytest.fixture
-def say(office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Say]:
-    """Runs `cronkeeper …` in an empty folder, as an admin where the words say nothing else."""
+def url(office: Office) -> Iterator[str]:
     logging.getLogger("waitress").setLevel(logging.ERROR)
     server = serve_embedded(office.app, listen("127.0.0.1", 0), threads=4)
+    yield f"http://127.0.0.1:{server.port}"
+    server.close()
+
+
+@pytest.fixture
+def say(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Say:
+    """Runs `cronkeeper …` in an empty folder, as an admin where the words say nothing else."""
     monkeypatch.chdir(tmp_path)
     fixed = {
-        "CRONKEEPER_URL": f"http://127.0.0.1:{server.port}",
+        "CRONKEEPER_URL": url,
         "CRONKEEPER_TOKEN": TOKENS[Role.ADMIN],
         "CRONKEEPER_TOKEN_FILE": None,
     }
-    yield lambda *words, **environment: CliRunner().invoke(main, words, env=fixed | environment)
-    server.close()
+    return lambda *words, **environment: CliRunner().invoke(main, words, env=fixed | environment)
 
 
 def test_a_token_is_printed_alone_and_works_from_a_file(say: Say, tmp_path: Path) -> None:
@@ -109,3 +117,24 @@ def test_an_empty_token_is_told_from_none(say: Say, tmp_path: Path) -> None:
         result = say("job", "list", *words, **environment)
         assert result.exit_code == 2
         assert f"{source} is empty: a token is expected" in result.stderr
+
+
+def test_a_token_that_could_not_be_printed_is_named_with_how_to_revoke_it(say: Say, url: str) -> None:
+    reader, closed_pipe = os.pipe()
+    os.close(reader)
+    for number, output in enumerate([os.open("/dev/full", os.O_WRONLY), closed_pipe], 1):
+        done = subprocess.run(
+            [sys.executable, "-m", "cronkeeper.cli.main", "token", "create", f"ci{number}", "--url", url],
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env=os.environ | {"CRONKEEPER_TOKEN": TOKENS[Role.ADMIN]},
+        )
+        os.close(output)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert done.stderr.startswith(
+            f"Error: token {number}, ci{number}, is made, but could not be printed ("
+        )
+        assert f"revoke it with `cronkeeper token revoke {number}`" in done.stderr
+    assert len(json.loads(say("token", "list", "--json").stdout)) == 2

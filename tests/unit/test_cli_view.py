@@ -68,7 +68,7 @@ def test_a_list_of_nothing_has_only_its_titles(capsys: pytest.CaptureFixture[str
 
 
 def test_a_job_is_a_readable_sheet(capsys: pytest.CaptureFixture[str]) -> None:
-    show.sheet("job 3", job_view.rows(JOB | {"args": ["a b"], "stdin": "one\ntwo\x1b"}))
+    show.sheet("job 3", job_view.rows(JOB | {"args": ["a b"], "stdin": "one\ntwo\x1b"}, "not\x1b so"))
     assert capsys.readouterr().out.splitlines() == [
         "name           backup",
         "status         scheduled",
@@ -83,6 +83,8 @@ def test_a_job_is_a_readable_sheet(capsys: pytest.CaptureFixture[str]) -> None:
         "next ticks     2030-01-31 12:05 CET",
         "               2030-01-31 12:10 CET",
         "last run       failed (2) 2030-01-31 12:00",
+        "               exit code 2",
+        r"               not\x1b so",
         "last run's id  3.1.20300131T110000Z.1",
         "node           alpha",
         "               the live node with the fewest jobs",

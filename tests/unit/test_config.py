@@ -91,6 +91,8 @@ def test_a_value_in_the_environment_is_stronger_than_one_in_a_file_that_it_names
         ('[fleet]\ntimezone = "Mars"\n', ["fleet.timezone", "'Mars'", "Europe/Berlin"]),
         ("[history]\nruns_days = -1\n", ["history.runs_days", "0 or more", "-1"]),
         ("[history]\noutput_per_job = -1\n", ["history.output_per_job", "0 or more"]),
+        (f"[history]\nruns_per_job = {2**63}\n", ["history.runs_per_job", f"up to {2**63 - 1} is accepted"]),
+        (f"[history]\noutput_per_job = {2**63}\n", ["history.output_per_job", "up to"]),
         ("[history]\noutput_days = inf\n", ["history.output_days", "0 or more", "inf"]),
         ('[log]\nlevel = "loud"\n', ["log.level", "'loud'", "debug, info, warning, error"]),
         (

@@ -9,7 +9,9 @@ from support.fleet import Fleet
 from support.promise import complaints
 
 from cronkeeper.common.coordination import paths
-from cronkeeper.common.model import Artifact, Concurrency, Job, JobType, RunState
+from cronkeeper.common.errors import Unavailable
+from cronkeeper.common.model import Artifact, CatchUp, Concurrency, Job, JobType, RunState
+from cronkeeper.manager import moves
 
 MakeFleet = Callable[..., Fleet]
 
@@ -123,6 +125,47 @@ def test_a_job_that_runs_starts_nothing_more_where_it_is_and_leaves_when_its_run
     assert complaints(fleet) == []
 
 
+def test_it_starts_nothing_more_where_it_is_also_if_the_leader_can_not_say_so_at_once(
+    make_fleet: MakeFleet,
+) -> None:
+    fleet = make_fleet("alpha", "beta")
+    fleet.machines["alpha"].run_seconds = 70
+    job = fleet.submit(schedule=EACH_MINUTE, node="alpha")
+    fleet.until(TICK + timedelta(seconds=5))
+    fleet.change(job, node="beta")
+    tree = fleet.daemons["first"].tree
+
+    def lose_the_first_commit(call: str, carry_out: Callable[[], object]) -> object:
+        if call == "commit":
+            tree.faults = None
+            raise Unavailable("the call was lost")
+        return carry_out()
+
+    tree.faults = lose_the_first_commit  # type: ignore[assignment]
+    fleet.go(10)
+    assert tree.faults is None
+    fleet.until(TICK + timedelta(seconds=110))
+    assert (fleet.machines["alpha"].starts, fleet.machines["beta"].starts) == ([RUN], [SECOND])
+    assert complaints(fleet) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"), [({"enabled": False}, "paused"), ({"schedule": NEVER}, "edited")]
+)
+def test_an_edit_that_also_makes_a_job_leave_skips_the_tick_that_waits_for_its_turn(
+    make_fleet: MakeFleet, change: dict[str, object], reason: str
+) -> None:
+    fleet = make_fleet("alpha", "beta")
+    fleet.machines["alpha"].run_seconds = 70
+    job = fleet.submit(schedule=EACH_MINUTE, node="alpha", catch_up=CatchUp.ALL)
+    fleet.until(TICK + timedelta(seconds=65))
+    fleet.change(job, node="beta", **change)
+    fleet.go(60)
+    assert fleet.starts() == [RUN]
+    assert fleet.runs()[SECOND].reason == reason
+    assert complaints(fleet) == []
+
+
 def test_a_job_whose_edit_is_taken_back_while_it_waits_stays_and_goes_on(make_fleet: MakeFleet) -> None:
     fleet = make_fleet("alpha", "beta")
     fleet.machines["alpha"].run_seconds = 40
@@ -189,6 +232,20 @@ def test_jobs_leave_a_node_that_comes_back_without_their_label(make_fleet: MakeF
     look(fleet)
     assert {fleet.claim(job)[0] for job in jobs} == {"alpha"}
     assert fleet.claim(free)[0] == "beta"
+    assert complaints(fleet) == []
+
+
+def test_of_very_many_misplaced_jobs_all_leave_without_a_pause(
+    make_fleet: MakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moves, "LOOKS", 2)
+    fleet = two(make_fleet)
+    jobs = [fleet.submit(schedule=NEVER, requires=SSD) for _ in range(5)]
+    fleet.go(3)
+    fleet.label("alpha", **SSD)
+    fleet.label("beta")
+    look(fleet)
+    assert {fleet.claim(job)[0] for job in jobs} == {"alpha"}
     assert complaints(fleet) == []
 
 

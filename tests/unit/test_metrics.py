@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 from support.fleet import Fleet
 from support.office import Office
-from support.samples import NOW, report
+from support.samples import report
 
 from cronkeeper.api.identity import Role
 from cronkeeper.common import metrics
@@ -158,7 +158,7 @@ def test_an_end_counts_once_however_often_it_is_reported(office: Office) -> None
     since = Since(metrics.API)
     for state in (RunState.RUNNING, RunState.SUCCEEDED, RunState.SUCCEEDED):
         assert office.report("alpha", key, [report(state, job_id=job)]).status_code == 200
-    skipped = report(RunState.SKIPPED, job_id=job, tick=NOW, run_id=f"{job}.1.20260301T120100Z.1")
+    skipped = report(RunState.SKIPPED, job_id=job, copy=1, run_id=f"{job}.1.20260301T120100Z.1")
     office.report("alpha", key, [skipped])
 
     assert since("cronkeeper_runs_ended_total", state="succeeded") == 1
@@ -300,3 +300,9 @@ def test_a_round_that_is_put_off_counts(fleet: Fleet) -> None:
 def test_an_address_that_is_none_is_refused_with_an_example(address: str) -> None:
     with pytest.raises(Invalid, match=r"accepted: host:port, such as 127\.0\.0\.1:30001"):
         metrics.listen(address, "worker.metrics", metrics.WORKER)
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64])
+def test_a_host_that_can_be_none_is_refused_with_the_key_that_names_it(host: str) -> None:
+    with pytest.raises(Invalid, match=r"worker\.metrics: nothing can listen at"):
+        metrics.listen(f"{host}:30001", "worker.metrics", metrics.WORKER)

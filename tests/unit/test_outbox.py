@@ -153,6 +153,20 @@ def test_while_the_store_is_away_the_end_is_told_without_and_counts_as_told_when
     assert [each.stdout.stored for each in desk.api.given if each.stdout is not None] == [None, 5 * MIB]
 
 
+def test_what_the_api_has_of_an_end_is_not_kept_in_memory_while_the_store_is_away(desk: Desk) -> None:
+    desk.end()
+    desk.clock += PATIENCE
+    desk.outbox.acknowledged()
+    desk.api.acknowledge()
+    desk.outbox.acknowledged()
+    desk.stored(stdout=5 * MIB)
+    desk.outbox.acknowledged()
+    first, last = (each.stdout for each in desk.api.given)
+    assert first is not None
+    assert len(first.data) > IN_REPORT // 2
+    assert last == Output(size=5 * MIB, data=b"", stored=5 * MIB)
+
+
 def test_an_end_that_is_handed_in_again_is_stored_once(desk: Desk) -> None:
     desk.end()
     desk.end()

@@ -10,6 +10,7 @@ import pytest
 from support.host import ME, Host, fifo, out
 from support.wait import wait_until
 
+from cronkeeper.cli import client
 from cronkeeper.common.clock import uptime
 from cronkeeper.worker import lease_file
 from cronkeeper.worker.process import Account, CannotStart, Processes
@@ -74,8 +75,14 @@ def test_the_command_gets_crons_environment_its_token_and_nothing_of_the_daemons
         "CRONKEEPER_RUN_ID": folder.plan.run_id,
         "CRONKEEPER_TICK": "2026-03-01T12:00:00Z",
         "CRONKEEPER_ATTEMPT": "1",
-        "CRONKEEPER_TOKEN": "1.1.1",
+        "CRONKEEPER_FENCING_TOKEN": "1.1.1",
     }
+
+
+def test_no_variable_of_a_run_is_one_that_the_command_line_reads(host: Host) -> None:
+    folder = host.run("env")
+    names = {line.partition("=")[0] for line in out(folder).splitlines()}
+    assert not names & {client.URL_VARIABLE, client.TOKEN_VARIABLE, client.TOKEN_FILE_VARIABLE}
 
 
 def test_a_run_by_hand_has_an_empty_tick(host: Host) -> None:

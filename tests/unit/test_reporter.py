@@ -95,6 +95,20 @@ def test_an_end_counts_as_acknowledged_when_the_newest_word_on_it_is(reporter: R
     assert len(api.batches) == 2
 
 
+def test_an_acknowledgement_that_nobody_has_asked_for_yet_is_void_once_there_is_more_to_say(
+    reporter: Reporter, api: Api
+) -> None:
+    """Else a run's folder would go before the API knows where the rest of its output lies."""
+    reporter.submit(ended(1))
+    reporter.start()
+    wait_until(lambda: reporter.waiting() == 0)
+    api.gate.clear()
+    reporter.submit(ended(1, stdout=FULL))
+    assert reporter.acknowledged() == []
+    api.gate.set()
+    assert wait_until(acknowledged(reporter)) == ["1.1.hand-1.1"]
+
+
 def test_while_the_api_is_away_reports_wait_and_are_sent_again(reporter: Reporter, api: Api) -> None:
     api.there = False
     reporter.submit(ended(1))

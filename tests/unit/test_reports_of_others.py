@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from support.fakes import Trouble, lose_call
 from support.fleet import Fleet
-from support.office import Office
+from support.office import Office, problem
 from support.promise import complaints
 from support.samples import NOW, TICK, ended, report, unfinished
 
@@ -91,6 +92,43 @@ def test_what_is_let_go_holds_up_nothing_else_and_is_logged(
     own = report(RunState.RUNNING, node="gamma", copy=1)
     assert told(moved, "gamma", of_the_claim(node="delta"), own) == [("gamma", "running")]
     assert f"node gamma says that run {RUN} of node delta is succeeded" in caplog.text
+
+
+def test_what_a_run_wrote_is_taken_in_after_its_end_was_told_by_the_new_owner(moved: Office) -> None:
+    assert told(moved, "beta", of_the_claim()) == [("alpha", "succeeded")]
+    said = problem(moved.call("GET", f"/runs/{RUN}/stdout"))
+    assert said["status"] == 404
+    assert "its node was away from the end on, and has not sent it yet" in said["detail"]
+
+    key = moved.add_node("alpha")
+    for output in (b"of alpha", b"said again"):
+        late = of_the_claim(stdout=Output(size=len(output), data=output))
+        assert moved.report("alpha", key, [late]).status_code == 200
+        assert moved.call("GET", f"/runs/{RUN}/stdout").data == b"of alpha"
+
+
+@pytest.mark.parametrize(
+    "run_id",
+    ["", "1", "elsewhere", "2.1.20260301T120000Z.1", "1.2.20260301T120000Z.1", "1./../../etc.1", f"{RUN}\n"],
+)
+def test_a_run_id_that_is_none_of_the_job_is_let_go(office: Office, run_id: str) -> None:
+    office.create()
+    assert told(office, "alpha", of_the_claim(run_id=run_id)) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exit_code": 2**31},
+        {"attempt": -(2**63)},
+        {"stdout": Output(size=2**63, data=b"")},
+        {"stdout": Output(size=-1, data=b"")},
+        {"ended_at": NOW.replace(tzinfo=None)},
+    ],
+)
+def test_what_sql_could_not_hold_is_refused(office: Office, changes: dict[str, Any]) -> None:
+    key = office.add_node()
+    assert problem(office.report("alpha", key, [report(RunState.RUNNING, **changes)]))["status"] == 400
 
 
 def test_while_the_tree_is_away_only_reports_of_others_runs_wait(moved: Office) -> None:

@@ -122,6 +122,14 @@ def test_runs_and_outputs_go_by_age(house: House) -> None:
     assert gone not in house.runs
 
 
+@pytest.mark.parametrize("days", [1e6, 1e300])
+def test_more_days_than_there_have_been_are_no_limit(folder: Path, days: float) -> None:
+    house = House(folder, runs_days=days, output_days=days)
+    made = house.ran(house.job(), 1.0, 10_000.0)
+    house.sweep()
+    assert house.runs == house.outputs == set(made)
+
+
 def test_runs_and_outputs_go_by_number_of_each_job(folder: Path) -> None:
     house = House(folder, runs_per_job=5, output_per_job=2)
     of_one, of_other = (house.ran(house.job(), *(age / 100 for age in range(7))) for _ in range(2))

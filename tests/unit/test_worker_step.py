@@ -164,7 +164,7 @@ def test_a_folder_without_a_claim_from_before_a_reboot_does_not_keep_its_tick_fr
 
 def test_an_old_word_that_a_run_is_lost_does_not_take_it_out_of_its_claim(fleet: Fleet) -> None:
     running(fleet)
-    fleet.daemons["alpha"].reporter._acknowledged.append(RUN)
+    fleet.daemons["alpha"].reporter._acknowledged[RUN] = None
     fleet.loops["alpha"].bell.set()
     fleet.go(5)
     assert [run.run_id for run in next(iter(fleet.claims().values())).unfinished] == [RUN]

@@ -117,14 +117,14 @@ def test_it_is_known_what_is_stored_whenever_that_is_told(store: Store, job_ids:
     def output() -> Output | None:
         return store.transaction(lambda connection: runs.output(connection, told.run_id, Stream.STDOUT))
 
-    store.transaction(lambda connection: outputs.note_stored(connection, [later]))
+    store.transaction(lambda connection: outputs.note_late(connection, [later], ()))
     assert output() is None
     store.transaction(lambda connection: runs.record(connection, told, NOW))
     for _ in range(2):
-        store.transaction(lambda connection: outputs.note_stored(connection, [later]))
+        store.transaction(lambda connection: outputs.note_late(connection, [later], ()))
         assert output() == later.stdout
     assert store.transaction(lambda c: outputs.stored_of(c, [told.run_id])) == [(told.run_id, Stream.STDOUT)]
     store.transaction(lambda connection: outputs.remove(connection, [told.run_id]))
     assert output() is None
-    store.transaction(lambda connection: outputs.note_stored(connection, [later]))
+    store.transaction(lambda connection: outputs.note_late(connection, [later], ()))
     assert output() == later.stdout
