@@ -1,8 +1,5 @@
 """The API as one WSGI application."""
 
-import http
-
-import flask_smorest  # type: ignore[import-untyped]
 from flask import Blueprint, Flask
 from flask.json.provider import DefaultJSONProvider
 from flask_swagger_ui import get_swaggerui_blueprint  # type: ignore[import-untyped]
@@ -15,6 +12,7 @@ from . import (
     jobs,
     metrics,
     nodes,
+    openapi,
     problems,
     reports,
     request_id,
@@ -22,29 +20,11 @@ from . import (
     services,
     tokens,
 )
-from .schemas import ProblemSchema
 from .services import Services
-
-OPENAPI = "3.1.0"
 
 
 class _Json(DefaultJSONProvider):
     sort_keys = False
-
-
-class _Api(flask_smorest.Api):  # type: ignore[misc]
-    """The OpenAPI document at /openapi.json, in which errors are what `problems` makes of them."""
-
-    def _register_responses(self) -> None:
-        content = {problems.CONTENT_TYPE: {"schema": ProblemSchema}}
-        for status in http.HTTPStatus:
-            described = {"description": status.phrase, "content": content}
-            self.spec.components.response(status.name, described, lazy=True)
-        described = {"description": "An error", "content": content}
-        self.spec.components.response("DEFAULT_ERROR", described, lazy=True)
-
-    def _register_error_handlers(self) -> None:
-        """Those of `problems` take their place."""
 
 
 def _docs() -> Blueprint:
@@ -72,7 +52,7 @@ def create_app(given: Services) -> Flask:
         MAX_CONTENT_LENGTH=body.MAX_BYTES,
         API_TITLE="cronkeeper",
         API_VERSION=given.version,
-        OPENAPI_VERSION=OPENAPI,
+        OPENAPI_VERSION=openapi.VERSION,
         OPENAPI_URL_PREFIX="/",
         API_SPEC_OPTIONS={
             "security": [{"token": []}],
@@ -85,7 +65,7 @@ def create_app(given: Services) -> Flask:
     health.install(app, given.desk)
     request_id.install(app)
     access.guard(app)
-    api = _Api(app)
+    api = openapi.Api(app, spec_kwargs={"extra_plugins": [openapi.Completing()]})
     for each in (jobs, runs, nodes, tokens, artifacts, health, metrics, reports):
         api.register_blueprint(each.blueprint)
     app.register_blueprint(_docs())

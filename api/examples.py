@@ -1,0 +1,159 @@
+"""What requests and answers look like, for the OpenAPI document: by method and path of each operation."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_RUN_ID = "42.1.20300131T013000Z.1"
+_SHA256 = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
+_CREATED = "2030-01-30T12:00:00.123456Z"
+
+NEW_JOB = {
+    "type": "command",
+    "name": "nightly-backup",
+    "command": "/usr/local/bin/backup --full",
+    "schedule": "30 2 * * *",
+    "timezone": "Europe/Berlin",
+    "requires": {"disk": "ssd"},
+    "env": {"TARGET": "s3://backups"},
+    "timeout": 3600,
+}
+NEW_SCRIPT = {
+    "type": "script",
+    "executable": "IyEvYmluL3NoCmVjaG8gaGVsbG8K",
+    "filename": "hello.sh",
+    "args": ["--quietly"],
+    "schedule": None,
+}
+RUN = {
+    "id": _RUN_ID,
+    "job_id": "42",
+    "tick": "2030-01-31T01:30:00Z",
+    "attempt": 1,
+    "state": "succeeded",
+    "started_by": "cron",
+    "node": "db1",
+    "requested_by": None,
+    "created_at": "2030-01-31T01:30:01.204Z",
+    "claimed_at": "2030-01-31T01:30:01.102Z",
+    "started_at": "2030-01-31T01:30:01.131Z",
+    "ended_at": "2030-01-31T01:34:17.480Z",
+    "exit_code": 0,
+    "reason": None,
+}
+QUEUED = RUN | {
+    "id": "42.1.hand-2f79527a.1",
+    "tick": None,
+    "state": "queued",
+    "started_by": "hand",
+    "node": None,
+    "requested_by": "ann",
+    **dict.fromkeys(("claimed_at", "started_at", "ended_at", "exit_code")),
+}
+_OF_LAST_RUN = ("id", "state", "tick", "started_at", "ended_at", "exit_code", "node")
+JOB = NEW_JOB | {
+    "id": "42",
+    "enabled": True,
+    "status": "scheduled",
+    "executable": None,
+    "filename": None,
+    "args": [],
+    "shell": None,
+    "description": "At 02:30",
+    "at": None,
+    "next_ticks": ["2030-02-01T01:30:00Z", "2030-02-02T01:30:00Z", "2030-02-03T01:30:00Z"],
+    "node": None,
+    "run_as": None,
+    "stdin": None,
+    "hidden": [],
+    "grace": 10.0,
+    "concurrency": "forbid",
+    "catch_up": "latest",
+    "max_lateness": 3600.0,
+    "max_output": 16777216,
+    "rev": 1,
+    "assigned_node": "db1",
+    "placement": None,
+    "last_run": {name: RUN[name] for name in _OF_LAST_RUN},
+    "created_by": "ann",
+    "created_at": _CREATED,
+    "updated_at": _CREATED,
+    "ended_at": None,
+}
+PAUSED = JOB | {"enabled": False, "next_ticks": [], "rev": 2}
+NODE = {
+    "name": "db1",
+    "live": True,
+    "jobs": 17,
+    "crond": True,
+    "labels": {"disk": "ssd"},
+    "version": "0.1.0",
+    "boot_id": "0f6c2d8e-6a51-4d37-9d0c-3a0a6ce0f0b4",
+    "added_at": _CREATED,
+}
+NEW_NODE = {"name": "db1", "public_key": "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}
+TOKEN = {
+    "id": "3",
+    "name": "ann",
+    "role": "user",
+    "created_by": "admin",
+    "created_at": _CREATED,
+    "expires_at": "2030-03-01T12:00:00.123456Z",
+    "revoked_at": None,
+}
+ARTIFACT = {
+    "url": f"s3://cronkeeper/artifacts/{_SHA256}#hello.sh",
+    "sha256": _SHA256,
+    "size": 6,
+    "filename": "hello.sh",
+}
+HEALTH = {"status": "ok", "version": "0.1.0", "sql": "ok", "coordination": "ok", "artifacts": "ok"}
+FAILING = HEALTH | {"status": "failing", "sql": "the database sqlite:////… does not answer"}
+REPORT = {
+    "run_id": _RUN_ID,
+    "job_id": 42,
+    "copy": 1,
+    "tick": "2030-01-31T01:30:00Z",
+    "attempt": 1,
+    "gen": "3-17",
+    "node": "db1",
+    "started_by": "cron",
+    "state": "running",
+    "started_at": "2030-01-31T01:30:01.131Z",
+}
+
+REQUESTS: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("post", "/jobs"): {"a command": NEW_JOB, "a script that runs by hand only": NEW_SCRIPT},
+    ("put", "/jobs/{job_id}"): {"a command": NEW_JOB},
+    ("patch", "/jobs/{job_id}"): {"another schedule": {"schedule": "45 3 * * 1-5"}},
+    ("post", "/jobs/{job_id}/duplicate"): {"another name": {"name": "nightly-backup-2"}},
+    ("post", "/nodes"): {"a node": NEW_NODE},
+    ("post", "/tokens"): {"for a month": {"name": "ann", "role": "user", "expires_in": 2592000}},
+    ("post", "/reports"): {"a run has begun": [REPORT]},
+}
+"""Each with what it is an example of. Bodies that are no JSON have none."""
+
+ANSWERS: Mapping[tuple[str, str, str], Any] = {
+    ("post", "/jobs", "201"): JOB | {"last_run": None, "assigned_node": None},
+    ("get", "/jobs", "200"): [JOB],
+    ("get", "/jobs/{job_id}", "200"): JOB,
+    ("patch", "/jobs/{job_id}", "200"): JOB | {"rev": 2},
+    ("put", "/jobs/{job_id}", "200"): JOB | {"rev": 2},
+    ("post", "/jobs/{job_id}/pause", "200"): PAUSED,
+    ("post", "/jobs/{job_id}/resume", "200"): JOB | {"rev": 3},
+    ("post", "/jobs/{job_id}/duplicate", "201"): JOB
+    | {"id": "43", "name": "nightly-backup-2", "last_run": None},
+    ("post", "/jobs/{job_id}/runs", "202"): QUEUED,
+    ("post", "/jobs/{job_id}/runs", "200"): RUN | {"requested_by": "ann"},
+    ("get", "/jobs/{job_id}/runs", "200"): [RUN],
+    ("get", "/runs/{run_id}", "200"): RUN,
+    ("get", "/nodes", "200"): [NODE],
+    ("get", "/nodes/{name}", "200"): NODE,
+    ("post", "/nodes", "201"): NODE
+    | {"live": False, "jobs": 0, **dict.fromkeys(("crond", "labels", "version", "boot_id"))},
+    ("post", "/tokens", "201"): TOKEN | {"token": "ck_" + "x" * 43},
+    ("get", "/tokens", "200"): [TOKEN],
+    ("put", "/artifacts", "201"): ARTIFACT,
+    ("get", "/health", "200"): HEALTH,
+    ("get", "/health", "503"): FAILING,
+    ("post", "/reports", "200"): {"acknowledged": [_RUN_ID]},
+}
