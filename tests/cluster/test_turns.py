@@ -100,12 +100,13 @@ def history(tmp_path_factory: pytest.TempPathFactory, open_folder: Path) -> Iter
         )
         embedded.start()
         stack.callback(embedded.stop)
+        sleep_until(next_minute(margin=25) - 55)  # so that no tick comes before the first minute
         sites = {
             "embedded": Site.make(embedded, open_folder / "embedded"),
             "test-bed": Site.make(cluster, open_folder / "cluster"),
         }
         crowd = JobLog(open_folder / "crowd", seconds=2)
-        minute = next_minute(margin=15)
+        minute = next_minute()
         at = datetime.fromtimestamp(minute, UTC)
         for _ in range(CROWD):
             _client(cluster).create(
