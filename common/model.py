@@ -325,15 +325,15 @@ class Run:
     attempt: int
     state: RunState
     started_by: StartedBy
-    node: str | None
-    gen: str | None
-    requested_by: str | None
+    node: str | None = None
+    gen: str | None = None
+    requested_by: str | None = None
     created_at: datetime
-    claimed_at: datetime | None
-    started_at: datetime | None
-    ended_at: datetime | None
-    exit_code: int | None
-    reason: str | None
+    claimed_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    exit_code: int | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -122,13 +122,6 @@ def _queued(job_id: int, actor: str, now: datetime) -> Run:
         attempt=1,
         state=RunState.QUEUED,
         started_by=StartedBy.HAND,
-        node=None,
-        gen=None,
         requested_by=actor,
         created_at=now,
-        claimed_at=None,
-        started_at=None,
-        ended_at=None,
-        exit_code=None,
-        reason=None,
     )

@@ -37,15 +37,7 @@ def _unreported(report: Report, now: datetime) -> Run:
         attempt=report.attempt,
         state=RunState.QUEUED,
         started_by=report.started_by,
-        node=None,
-        gen=None,
-        requested_by=None,
         created_at=now,
-        claimed_at=None,
-        started_at=None,
-        ended_at=None,
-        exit_code=None,
-        reason=None,
     )
 
 

@@ -4,38 +4,14 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from support.fakes import BEGIN
 from support.fleet import Fleet
+from support.labelled import EACH_MINUTE, NEVER, RUN, SECOND, SSD, THIRD, TICK, MakeFleet, look, two
 from support.promise import complaints
 
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.errors import Unavailable
 from cronkeeper.common.model import Artifact, CatchUp, Concurrency, Job, JobType, RunState
 from cronkeeper.manager import moves
-
-MakeFleet = Callable[..., Fleet]
-
-EACH_MINUTE = "* * * * *"
-NEVER = "0 0 1 1 *"
-TICK = BEGIN + timedelta(seconds=30)
-RUN = "1.1.20260301T120100Z.1"
-SECOND, THIRD = "1.1.20260301T120200Z.1", "1.1.20260301T120300Z.1"
-SSD = {"disk": "ssd"}
-
-
-def two(make_fleet: MakeFleet) -> Fleet:
-    """alpha, and beta with an ssd."""
-    fleet = make_fleet("alpha", "beta")
-    fleet.label("beta", **SSD)
-    fleet.go(1)
-    fleet.loops["first"].bell.set()
-    fleet.go(7)
-    return fleet
-
-
-def look(fleet: Fleet) -> None:
-    """Let more time pass than the leader lets pass between two looks."""
-    fleet.go(25)
 
 
 def where(fleet: Fleet, job: Job) -> tuple[str | None, str | None]:

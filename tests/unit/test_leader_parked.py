@@ -1,40 +1,15 @@
 """The leader, stepped by hand: jobs for which no live node will do lose nothing while they wait for one."""
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from support.fakes import BEGIN
 from support.fleet import Fleet
+from support.labelled import EACH_MINUTE, NEVER, RUN, SECOND, SSD, TICK, MakeFleet, look, two
 from support.promise import complaints
 
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Create
 from cronkeeper.common.model import Claim, Concurrency, Job, RunState, decode, encode
-
-MakeFleet = Callable[..., Fleet]
-
-EACH_MINUTE = "* * * * *"
-NEVER = "0 0 1 1 *"
-TICK = BEGIN + timedelta(seconds=30)
-RUN = "1.1.20260301T120100Z.1"
-SECOND, THIRD = "1.1.20260301T120200Z.1", "1.1.20260301T120300Z.1"
-SSD = {"disk": "ssd"}
-
-
-def two(make_fleet: MakeFleet) -> Fleet:
-    """alpha, and beta with an ssd."""
-    fleet = make_fleet("alpha", "beta")
-    fleet.label("beta", **SSD)
-    fleet.go(1)
-    fleet.loops["first"].bell.set()
-    fleet.go(7)
-    return fleet
-
-
-def look(fleet: Fleet) -> None:
-    """Let more time pass than the leader lets pass between two looks."""
-    fleet.go(25)
 
 
 def parked(fleet: Fleet, job: Job) -> Claim | None:
