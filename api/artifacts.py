@@ -9,7 +9,7 @@ from marshmallow import Schema, fields
 from werkzeug.exceptions import ClientDisconnected
 
 from cronkeeper.common.artifacts.store import CHUNK
-from cronkeeper.common.errors import Invalid
+from cronkeeper.common.errors import Invalid, Unavailable
 
 from .access import actor
 from .blueprint import Blueprint
@@ -72,13 +72,17 @@ def put(query: dict[str, str | None]) -> dict[str, Any]:
 def _chunks() -> Iterator[bytes]:
     """The body, piece by piece.
 
-    Raises: RequestEntityTooLarge; ClientDisconnected, where it ends too early; Invalid, where it is empty.
+    Raises: RequestEntityTooLarge; ClientDisconnected, where it ends too early; Invalid, where it is empty;
+    Unavailable, where this server ends before all can have come.
     """
+    leaving = services().leaving
     expected = request.content_length
     received = 0
     # Once all has come no more is asked for: beyond its limit the stream can't tell an end from more bytes.
     while received != expected and (chunk := request.stream.read(CHUNK)):
         received += len(chunk)
+        if leaving.at_once:
+            raise Unavailable("this server of the API ends now: send the file again, another one takes it")
         yield chunk
     if expected is not None and received < expected:
         raise ClientDisconnected(f"the body broke off after {received} of {expected} bytes")

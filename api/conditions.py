@@ -21,7 +21,7 @@ IF_MATCH: dict[str, Any] = {
 IDEMPOTENCY_KEY: dict[str, Any] = {
     "in": "header",
     "name": "Idempotency-Key",
-    "description": "Of your choice: the request can then be repeated, and makes one job.",
+    "description": "Of your choice: the request can then be repeated, and is done once.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 200},
 }
 REPLAY = "Idempotent-Replay"
@@ -46,11 +46,20 @@ def expected_revs() -> frozenset[str] | None:
     return frozenset(tag[1:-1] for tag in tags if not tag.startswith("W/"))  # a weak one never matches
 
 
-def idempotency_key() -> Key | None:
-    """What makes this request, whose body has been read, the same as another. Raises: Malformed."""
+def given_key() -> str | None:
+    """The Idempotency-Key of the current request. Raises: Malformed."""
     key = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise Malformed("the Idempotency-Key is not accepted; accepted: 1 to 200 printable ASCII characters")
+    return key
+
+
+def idempotency_key(*which: str) -> Key | None:
+    """What makes this request, whose body has been read, the same as another. Raises: Malformed.
+
+    `which`: what it is asked of, where the body alone does not tell one such request from others.
+    """
+    key = given_key()
     if key is None:
         return None
-    if not _KEY.fullmatch(key):
-        raise Malformed("the Idempotency-Key is not accepted; accepted: 1 to 200 printable ASCII characters")
-    return Key(actor=actor().name, key=key, fingerprint=fingerprint())
+    return Key(actor=actor().name, key=key, fingerprint=fingerprint(*which))

@@ -86,10 +86,36 @@ NODE = {
     "jobs": 17,
     "crond": True,
     "labels": {"disk": "ssd"},
+    "capacity": 0,
     "version": "0.1.0",
-    "boot_id": "0f6c2d8e-6a51-4d37-9d0c-3a0a6ce0f0b4",
+    "boot_id": "0f6c2d8e-6a51-4d37-9d0c-3a0a6ce0f0b4.fe01-4c2b1",
     "added_at": _CREATED,
 }
+FACTS = {
+    "hostname": "db1.example",
+    "os": "Debian GNU/Linux 12 (bookworm)",
+    "kernel": "6.1.0-18-amd64",
+    "architecture": "x86_64",
+    "cores": 8,
+    "memory": 16777216000,
+    "disk_total": 105089261568,
+    "disk_free": 73014444032,
+    "version": "0.1.0",
+    "python": "3.11.2",
+    "crond": "debian",
+    "crontab": "/etc/cron.d/cronkeeper",
+    "labels": {"disk": "ssd"},
+    "timezone": "Europe/Berlin",
+    "max_running": 32,
+    "boot_id": "0f6c2d8e-6a51-4d37-9d0c-3a0a6ce0f0b4.fe01-4c2b1",
+    "booted_at": "2030-01-12T06:02:11Z",
+    "started_at": _CREATED,
+    "told_at": "2030-01-31T01:34:00.118Z",
+    "clock_offset": 0.0021,
+    "clock_error": 0.0018,
+    "configuration": {"loaded_at": _CREATED, "error": None, "needs_restart": [], "request": None},
+}
+ONE_NODE = NODE | {"facts": FACTS}
 NEW_NODE = {"name": "db1", "public_key": "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}
 TOKEN = {
     "id": "3",
@@ -147,9 +173,15 @@ ANSWERS: Mapping[tuple[str, str, str], Any] = {
     ("get", "/jobs/{job_id}/runs", "200"): [RUN],
     ("get", "/runs/{run_id}", "200"): RUN,
     ("get", "/nodes", "200"): [NODE],
-    ("get", "/nodes/{name}", "200"): NODE,
-    ("post", "/nodes", "201"): NODE
-    | {"live": False, "jobs": 0, **dict.fromkeys(("crond", "labels", "version", "boot_id"))},
+    ("get", "/nodes/{name}", "200"): ONE_NODE,
+    ("post", "/nodes/{name}/reload", "202"): {"request": "5d2c81f0"},
+    ("post", "/nodes", "201"): ONE_NODE
+    | {
+        "facts": None,
+        "live": False,
+        "jobs": 0,
+        **dict.fromkeys(("crond", "labels", "capacity", "version", "boot_id")),
+    },
     ("post", "/tokens", "201"): TOKEN | {"token": "ck_" + "x" * 43},
     ("get", "/tokens", "200"): [TOKEN],
     ("put", "/artifacts", "201"): ARTIFACT,

@@ -19,6 +19,8 @@ blueprint = Blueprint("health", __name__, description="Whether it works.")
 TIMEOUT = 2.0
 """Seconds that each part has for its answer; they are asked side by side."""
 OK = "ok"
+LEAVING = "leaving"
+"""In place of all parts: this server works, is about to end, and must not be sent anything new."""
 _CHECKS = "cronkeeper.checks"
 
 
@@ -57,10 +59,17 @@ def install(app: Flask, desk: Desk) -> None:
 
 @blueprint.route("/health", methods=["GET"])
 @blueprint.response(200, schemas.HEALTH)
-@blueprint.alt_response(503, schema=schemas.HEALTH, description="A part does not work")
+@blueprint.alt_response(
+    503, schema=schemas.HEALTH, description="A part does not work, or this server is about to end"
+)
 @blueprint.doc(security=[])
 def show() -> tuple[dict[str, str], int]:
-    """Say whether everything works"""
+    """Say whether everything works
+
+    A server that is about to end says `leaving`, while it still answers all else.
+    """
+    if services().leaving.announced:
+        return {"status": LEAVING, "version": services().version}, HTTPStatus.SERVICE_UNAVAILABLE
     parts = cast(Checks, current_app.extensions[_CHECKS]).run()
     well = all(said == OK for said in parts.values())
     status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE

@@ -36,11 +36,8 @@ class Identity:
     """
 
     def __init__(self, tokens: Mapping[Role, str], find: Find) -> None:
-        """`find` knows all other tokens. Raises: Invalid, for one that is empty or opens two roles."""
-        if not all(tokens.values()):
-            raise Invalid("a token must not be empty")
-        if len(set(tokens.values())) < len(tokens):
-            raise Invalid("the tokens of admin and user must not be the same")
+        """`find` knows all other tokens. Raises: Invalid, as `check`."""
+        check(tokens)
         self._digests = {role: _digest(token) for role, token in tokens.items()}
         self._find = find
         self._remembered: dict[bytes, tuple[Token, datetime]] = {}
@@ -73,6 +70,14 @@ class Identity:
                 self._remembered.clear()
             self._remembered[digest] = found, now
         return found
+
+
+def check(tokens: Mapping[Role, str]) -> None:
+    """Raise `Invalid` for a configured token that is empty or opens two roles."""
+    if not all(tokens.values()):
+        raise Invalid("a token must not be empty")
+    if len(set(tokens.values())) < len(tokens):
+        raise Invalid("the tokens of admin and user must not be the same")
 
 
 def _digest(token: str) -> bytes:

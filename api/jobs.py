@@ -9,7 +9,8 @@ from typing import Any
 from flask import url_for
 
 from cronkeeper.common.errors import Invalid, NotFound
-from cronkeeper.common.model import Definition, Job, replace
+from cronkeeper.common.model import Definition, Job, NewJob, replace
+from cronkeeper.common.store.idempotency import Key
 from cronkeeper.common.store.job_query import JobQuery, JobSort, place
 from cronkeeper.manager import jobs, nodes
 from cronkeeper.manager.jobs import Edit
@@ -53,21 +54,14 @@ def _body_is_optional(view: Callable[..., Any]) -> Callable[..., Any]:
 @blueprint.doc(parameters=[conditions.IDEMPOTENCY_KEY])
 def create(fields: Fields) -> Answer:
     """Create a job"""
-    key = conditions.idempotency_key()
-    desk, now = services().desk, services().clock()
-    earlier = jobs.made_by(desk, key) if key is not None else None
-    if earlier is not None:
-        return _created(earlier, repeated=True)
-    new = drafts.whole(fields, services().timezone, now)
-    _require_known(new.node)
-    _store(fields)
-    if key is None:
-        job, repeated = jobs.submit(desk, new, actor().name, now), False
-    else:
-        job, repeated = jobs.submit_once(desk, new, key, now)
-    if not repeated:
-        log.info("job %d, %s, created by %s", job.id, job.name, actor().name)
-    return _created(job, repeated=repeated)
+
+    def draft(now: datetime) -> NewJob:
+        new = drafts.whole(fields, services().timezone, now)
+        _require_known(new.node)
+        _store(fields)
+        return new
+
+    return _submitted(conditions.idempotency_key(), draft)
 
 
 @blueprint.route("/jobs", methods=["GET"])
@@ -165,16 +159,36 @@ def resume(job_id: str) -> Answer:
 @_body_is_optional
 @blueprint.arguments(job_schemas.DUPLICATE, required=False)
 @blueprint.response(201, job_schemas.JOB, headers=conditions.ETAG)
+@blueprint.doc(parameters=[conditions.IDEMPOTENCY_KEY])
 def duplicate(fields: Fields, job_id: str) -> Answer:
     """Create a job like this one"""
+    number = numbered(job_id)
+
+    def draft(now: datetime) -> NewJob:
+        original = jobs.get(services().desk, number)
+        require_right_to(original)
+        new = drafts.copied(original, fields, now)
+        _require_known(new.node)
+        return new
+
+    key = conditions.idempotency_key("duplicate", str(number))
+    return _submitted(key, draft, f" as a copy of job {number}")
+
+
+def _submitted(key: Key | None, draft: Callable[[datetime], NewJob], how: str = "") -> Answer:
+    """The job that the draft becomes, or the one that an earlier request with this key has made."""
     desk, now = services().desk, services().clock()
-    original = jobs.get(desk, numbered(job_id))
-    require_right_to(original)
-    new = drafts.copied(original, fields, now)
-    _require_known(new.node)
-    job = jobs.submit(desk, new, actor().name, now)
-    log.info("job %d, %s, created by %s as a copy of job %d", job.id, job.name, actor().name, original.id)
-    return _created(job, repeated=False)
+    earlier = jobs.made_by(desk, key) if key is not None else None
+    if earlier is not None:
+        return _created(earlier, repeated=True)
+    new = draft(now)
+    if key is None:
+        job, repeated = jobs.submit(desk, new, actor().name, now), False
+    else:
+        job, repeated = jobs.submit_once(desk, new, key, now)
+    if not repeated:
+        log.info("job %d, %s, created by %s%s", job.id, job.name, actor().name, how)
+    return _created(job, repeated=repeated)
 
 
 def _answer(job: Job) -> Answer:

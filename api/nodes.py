@@ -32,6 +32,33 @@ def show(name: str) -> NodeView:
     return nodes.get(services().desk, name)
 
 
+@blueprint.route("/nodes/<name>/reload", methods=["POST"])
+@admins_only("having a node read its configuration again")
+@blueprint.response(202, schemas.RELOAD)
+def reload(name: str) -> dict[str, str]:
+    """Have a node read its configuration again
+
+    For admins only. The node's `facts.configuration` tells what became of it as soon as it names this `request`.
+    What needs a restart of its worker stands there too; where something is wrong, all stays as it is.
+    """
+    request = nodes.reload(services().desk, name, actor().name, services().clock())
+    log.info("node %s is asked by %s to read its configuration again", name, actor().name)
+    return {"request": request}
+
+
+@blueprint.route("/nodes/<name>", methods=["DELETE"])
+@admins_only("forgetting a node")
+@blueprint.response(204)
+def forget(name: str) -> None:
+    """Take a node out of the fleet
+
+    For admins only, and not while it is live. Its reports are refused from then on. Within seconds its unfinished
+    runs are given up as `lost`, and its jobs go to other nodes, or wait where none will do.
+    """
+    nodes.forget(services().desk, name, actor().name, services().clock())
+    log.info("node %s forgotten by %s", name, actor().name)
+
+
 @blueprint.route("/nodes", methods=["POST"])
 @admins_only("adding a node")
 @blueprint.arguments(schemas.NEW_NODE)

@@ -14,7 +14,14 @@ from .schemas import ProblemSchema
 VERSION = "3.1.0"
 JSON = "application/json"
 _CONFLICTS = frozenset(
-    {"/jobs/{job_id}", "/jobs/{job_id}/runs", "/jobs/{job_id}/resume", "/nodes", "/tokens"}
+    {
+        "/jobs/{job_id}",
+        "/jobs/{job_id}/runs",
+        "/jobs/{job_id}/resume",
+        "/nodes",
+        "/nodes/{name}/reload",
+        "/tokens",
+    }
 )
 """Where what is asked for may be at odds with what is there."""
 _ADMINS = ("/tokens", "/tokens/{token_id}")

@@ -48,7 +48,7 @@ def _of_ours(error: errors.CronkeeperError) -> Response:
     status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), None)
     if status is None:
         return _of_a_bug(error)
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+    if status is HTTPStatus.SERVICE_UNAVAILABLE and not isinstance(error, errors.Busy):
         log.warning("%s %s: %s", request.method, request.path, error)
     fields = error.fields if isinstance(error, errors.Invalid) else {}
     return _problem(status, str(error), fields)

@@ -11,13 +11,13 @@ from cronkeeper.common.model import Run
 from cronkeeper.common.store.runs import Stream
 from cronkeeper.manager import runs
 
-from . import paging, schemas
+from . import conditions, paging, schemas
 from .access import actor
 from .blueprint import Blueprint
 from .body import require_empty
 from .ids import numbered
 from .rights import only_who_has_the_right, require_right_to
-from .services import services
+from .services import Services, services
 from .waiting import Waiters
 
 log = logging.getLogger(__name__)
@@ -40,9 +40,9 @@ _TEXT: dict[str, Any] = {
 }
 
 
-def install(app: Flask, max_waiters: int) -> None:
+def install(app: Flask, given: Services) -> None:
     """Provide the places for requests that wait."""
-    app.extensions[_WAITERS] = Waiters(max_waiters)
+    app.extensions[_WAITERS] = Waiters(given.max_waiters, given.leaving)
 
 
 @blueprint.route("/jobs/<job_id>/runs", methods=["POST"])
@@ -50,19 +50,31 @@ def install(app: Flask, max_waiters: int) -> None:
 @blueprint.arguments(schemas.WAIT_QUERY, location="query")
 @blueprint.response(202, schemas.RUN)
 @blueprint.alt_response(200, schema=schemas.RUN, description="It has ended")
+@blueprint.doc(parameters=[conditions.IDEMPOTENCY_KEY])
 def request_run(query: dict[str, float], job_id: str) -> tuple[Run, int, dict[str, str]]:
     """Run a job now
 
     With `wait` the answer comes when the run has ended (200), or when the time is up (202).
     """
     require_empty()
-    desk, now = services().desk, services().clock()
-    run = runs.request(desk, numbered(job_id), actor().name, now, check=require_right_to)
-    log.info("run %s requested by %s", run.id, actor().name)
+    desk = services().desk
+    run, repeated = _requested(numbered(job_id))
+    if not repeated:
+        log.info("run %s requested by %s", run.id, actor().name, extra={"run": run.id})
     if query["wait"] > 0:
         run = cast(Waiters, current_app.extensions[_WAITERS]).await_end(desk, run, query["wait"])
     status = HTTPStatus.OK if run.state.final else HTTPStatus.ACCEPTED
-    return run, status, {"Location": url_for("runs.show", run_id=run.id)}
+    headers = {"Location": url_for("runs.show", run_id=run.id)}
+    return run, status, headers | ({conditions.REPLAY: "true"} if repeated else {})
+
+
+def _requested(job_id: int) -> tuple[Run, bool]:
+    """The run, and whether an earlier request with the same key asked for it."""
+    desk, who, now = services().desk, actor().name, services().clock()
+    key = conditions.given_key()
+    if key is None:
+        return runs.request(desk, job_id, who, now, check=require_right_to), False
+    return runs.request_once(desk, job_id, who, now, key, check=require_right_to)
 
 
 @blueprint.route("/jobs/<job_id>/runs", methods=["GET"])

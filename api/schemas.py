@@ -7,6 +7,7 @@ from marshmallow import Schema, fields, validate
 from cronkeeper.common.model import RunState, StartedBy
 from cronkeeper.manager.nodes import NodeView
 
+from .facts_schema import FactsSchema
 from .fields import Instant, PublicKey, between, matching
 
 NODE_NAME = r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?"
@@ -111,6 +112,12 @@ class NodeSchema(Schema):
         allow_none=True,
         metadata=about("Whether a crond runs there; null while it is not live."),
     )
+    capacity = fields.Integer(
+        attribute="live.capacity",
+        dump_default=None,
+        allow_none=True,
+        metadata=about("The most jobs that it takes, 0: no limit; null while it is not live."),
+    )
     labels = fields.Dict(
         attribute="live.labels",
         dump_default=None,
@@ -122,7 +129,11 @@ class NodeSchema(Schema):
     version = fields.String(attribute="live.version", dump_default=None, allow_none=True)
     boot_id = fields.Method(
         "_boot_id",
-        metadata=about("Of the boot it came up with; null while it is not alive.", type=["string", "null"]),
+        metadata=about(
+            "Of the boot it came up with, and of its worker.home: after a reboot it is another one, and on a "
+            "copy. Null while it is not live.",
+            type=["string", "null"],
+        ),
     )
     added_at = Instant(attribute="node.added_at")
 
@@ -130,10 +141,27 @@ class NodeSchema(Schema):
         return view.live.boot_id if view.live is not None else None
 
 
-class HealthSchema(Schema):
-    """How this API and what it needs are; each part is `ok`, or says what is wrong."""
+class OneNodeSchema(NodeSchema):
+    """A node, and what is known of its machine."""
 
-    status = fields.String(validate=validate.OneOf(["ok", "failing"]))
+    facts = fields.Nested(
+        FactsSchema, allow_none=True, metadata=about("Null while it has told nothing, or none can be read.")
+    )
+
+
+class ReloadSchema(Schema):
+    """A request that waits for a node to see to it."""
+
+    request = fields.String(metadata=about("As the node's `facts.configuration` names it once it is done."))
+
+
+class HealthSchema(Schema):
+    """How this API and what it needs are; each part is `ok`, or says what is wrong.
+
+    One that is about to end is `leaving`, and names no parts.
+    """
+
+    status = fields.String(validate=validate.OneOf(["ok", "failing", "leaving"]))
     version = fields.String()
     sql = fields.String()
     coordination = fields.String()
@@ -165,7 +193,8 @@ RUNS = RunSchema(many=True)
 RUNS_QUERY = RunsQuerySchema()
 WAIT_QUERY = WaitQuerySchema()
 NEW_NODE = NewNodeSchema()
-NODE = NodeSchema()
+NODE = OneNodeSchema()
+RELOAD = ReloadSchema()
 NODES = NodeSchema(many=True)
 HEALTH = HealthSchema()
 ACKNOWLEDGED = AcknowledgedSchema()

@@ -1,10 +1,9 @@
-"""What serves the API: waitress in the embedded install, gunicorn in a cluster."""
+"""What serves the API of an embedded install: waitress. For a cluster see `gunicorn_server`."""
 
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from flask import Flask
 
@@ -17,9 +16,6 @@ MAX_BODY_BYTES = MAX_BYTES + 1
 """Where waitress gives up, which keeps bodies in temporary files; the application has limits of its own."""
 RECEIVE_BYTES = 64 * 1024
 """What waitress takes from a connection at once: with its own 8 KiB, large bodies take twice as long."""
-
-READERS_PATIENCE = 300.0
-"""Seconds after which whoever takes in nothing of an answer is given up: a large output may be read in a pager."""
 
 
 class Embedded:
@@ -70,63 +66,3 @@ def serve_embedded(app: Flask, listener: socket.socket, threads: int = 8) -> Emb
         clear_untrusted_proxy_headers=True,
     )
     return Embedded(server, links)
-
-
-Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
-"""By the rules of WSGI."""
-
-
-class Runnable(Protocol):
-    """Something that serves until it is told to stop."""
-
-    def run(self) -> None: ...
-
-
-def gunicorn_app(
-    factory: Callable[[], Flask],
-    bind: Sequence[str],
-    workers: int,
-    threads: int,
-    graceful_timeout: int = 30,
-    patience: float = 30.0,
-) -> Runnable:
-    """gunicorn with `workers` processes of `threads` threads; each process calls the factory after its fork.
-
-    Once it is told to stop, requests in progress have `graceful_timeout` seconds to end. A body that pauses for
-    `patience` seconds is given up, since it occupies a thread, and its sender may have died. Whoever reads an
-    answer has longer: see `READERS_PATIENCE`.
-    """
-    from gunicorn.app.base import BaseApplication
-
-    settings = {
-        "bind": list(bind),
-        "workers": workers,
-        "threads": threads,
-        "worker_class": "gthread",
-        "graceful_timeout": graceful_timeout,
-        "pre_request": lambda _, request: request.unreader.sock.settimeout(patience),
-        # A socket in the home folder for a command that we do not use; older versions have no such thing.
-        "control_socket_disable": True,
-    }
-
-    class Server(BaseApplication):  # type: ignore[misc]
-        def load_config(self) -> None:
-            for key, value in settings.items():
-                if key in self.cfg.settings:
-                    self.cfg.set(key, value)
-
-        def load(self) -> Application:
-            return _readers_may_pause(factory())
-
-    server: Runnable = Server()
-    return server
-
-
-def _readers_may_pause(app: Flask) -> Application:
-    def served(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        answer: Iterable[bytes] = app(environ, start_response)
-        # The body has been read by now; what gunicorn gave it time for also counts for what it writes.
-        environ["gunicorn.socket"].settimeout(READERS_PATIENCE)
-        return answer
-
-    return served

@@ -1,10 +1,12 @@
 """People's client of the REST API, and what its errors mean for a shell."""
 
 import json
+import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import click
@@ -19,6 +21,10 @@ TOKEN_FILE_VARIABLE = "CRONKEEPER_TOKEN_FILE"  # noqa: S105
 CONNECT_TIMEOUT = 3.0
 READ_TIMEOUT = 30.0
 LARGEST_PAGE = 1000
+REQUEST_ID = "X-Request-Id"
+_FROM_A_PROXY = frozenset({502, 504})
+"""What a proxy says where the API's own answer did not come, or not in time."""
+T = TypeVar("T")
 
 
 class Refused(click.ClickException):
@@ -85,55 +91,53 @@ class Client:
         headers: Mapping[str, str] | None = None,
         patience: float = 0.0,
     ) -> Answer:
-        """One request; it is never repeated. The answer may take `patience` seconds longer than others.
+        """One request. The answer may take `patience` seconds longer than others.
+
+        Where the answer is lost, a GET is sent once more, and nothing else is.
 
         Raises:
             Refused: what was asked can't be done; Missing and Outdated are two of its kinds.
             Unreachable: nobody answers; Lost where the request may have arrived.
         """
-        answer = self._sent(
+        send = partial(
+            self._sent,
             method,
             path,
             json=body,
-            headers=self._headers | dict(headers if headers is not None else {}),
+            headers=self._headers | _request_id() | dict(headers if headers is not None else {}),
             patience=patience,
         )
-        if answer.status >= 300:
-            raise _refusal(answer.status, answer.data)
+        answer = _again_if_lost(send) if method == "GET" else send()
         return Answer(answer.status, answer.headers, answer.data)
 
-    def create(self, path: str, body: Any) -> Answer:
+    def create(self, path: str, body: Any = None, *, patience: float = 0.0) -> Answer:
         """POST what is to exist once, however often it is sent: again, where the first answer was lost.
 
         Raises: what `call` raises.
         """
-        key = {"Idempotency-Key": str(uuid.uuid4())}
-        try:
-            return self.call("POST", path, body, headers=key)
-        except Lost:
-            return self.call("POST", path, body, headers=key)
+        headers = {"Idempotency-Key": str(uuid.uuid4())} | _request_id()
+        return _again_if_lost(partial(self.call, "POST", path, body, headers=headers, patience=patience))
 
     def put(self, path: str, body: BinaryIO, size: int, *, patience: float) -> Answer:
         """Send a file as it is; what `call` says holds here too."""
-        headers = self._headers | {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+        kind = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+        headers = self._headers | _request_id() | kind
         answer = self._sent("PUT", path, body=body, headers=headers, patience=patience)
-        if answer.status >= 300:
-            raise _refusal(answer.status, answer.data)
         return Answer(answer.status, answer.headers, answer.data)
 
     def open(self, path: str) -> "BaseHTTPResponse":
         """GET what may be too large to be held: its body is still to be read. Raises: what `call` raises."""
-        answer = self._sent("GET", path, headers=self._headers, patience=0.0, preload_content=False)
-        if answer.status >= 300:
-            raise _refusal(answer.status, answer.data)
-        return answer
+        headers = self._headers | _request_id()
+        send = partial(self._sent, "GET", path, headers=headers, patience=0.0, preload_content=False)
+        return _again_if_lost(send)
 
     def _sent(self, method: str, path: str, *, patience: float, **content: Any) -> "BaseHTTPResponse":
         import urllib3
 
         timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT + patience)
+        number = content["headers"][REQUEST_ID]
         try:
-            return self._http.request(method, self._url + path, **content, timeout=timeout, redirect=False)
+            answer = self._http.request(method, self._url + path, **content, timeout=timeout, redirect=False)
         except urllib3.exceptions.LocationValueError as error:
             raise _no_url(self._url) from error
         except urllib3.exceptions.NewConnectionError as error:
@@ -142,7 +146,10 @@ class Client:
                 f"with --url or {URL_VARIABLE}"
             ) from error
         except urllib3.exceptions.HTTPError as error:
-            raise Lost(f"no answer came from {self._url}: {error}") from error
+            raise Lost(f"no answer came from {self._url}: {error} [request {number}]") from error
+        if answer.status >= 300:
+            raise _refusal(answer.status, answer.data, number)
+        return answer
 
     def pages(self, path: str, limit: int | None, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The first `limit` things of a list, or all of them, from as many pages as it takes.
@@ -165,10 +172,23 @@ def _next(link: str) -> str:
     return link.split(">")[0].removeprefix("<") if 'rel="next"' in link else ""
 
 
-def _refusal(status: int, body: bytes) -> click.ClickException:
+def _request_id() -> dict[str, str]:
+    """A header by which the API's log knows this request."""
+    return {REQUEST_ID: secrets.token_hex(8)}
+
+
+def _again_if_lost(send: Callable[[], T]) -> T:
+    try:
+        return send()
+    except Lost:
+        return send()
+
+
+def _refusal(status: int, body: bytes, number: str) -> click.ClickException:
     text = _readable(status, body)
     if status >= 500:
-        return Unreachable(text)
+        # A refusal explains itself; of a failure the log says more, under this id.
+        return (Lost if status in _FROM_A_PROXY else Unreachable)(f"{text} [request {number}]")
     if status == 401:
         text += f"; give it with --token-file, {TOKEN_FILE_VARIABLE} or {TOKEN_VARIABLE}"
     return {404: Missing, 412: Outdated}.get(status, Refused)(text)

@@ -1,13 +1,9 @@
 """The entry points of a cluster's daemons. Each reads its configuration once and wires the real parts."""
 
 import os
-import socket
 import sys
-import threading
 from collections.abc import Callable
-from datetime import datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +12,7 @@ import click
 from cronkeeper.worker.guard import REFUSED, VARIABLE, become_guard, die_with_guard
 
 if TYPE_CHECKING:
-    from flask import Flask
-
     from cronkeeper.common.settings import Config
-    from cronkeeper.worker.assembly import Settings
 
 
 def _show_configuration(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
@@ -60,7 +53,7 @@ config_option = click.option(
 @check_option
 def api(path: Path | None) -> None:
     """Serve the REST API with gunicorn."""
-    _refusing(_serve, path)
+    _refusing(partial(_serve, path), path)
 
 
 @click.command()
@@ -68,7 +61,7 @@ def api(path: Path | None) -> None:
 @check_option
 def manager(path: Path | None) -> None:
     """Be a candidate for the leader, and lead when elected."""
-    _refusing(_manage, path)
+    _refusing(partial(_manage, path), path)
 
 
 @click.command()
@@ -80,7 +73,7 @@ def worker(path: Path | None) -> None:
         command = [sys.executable, "-m", "cronkeeper.cli.main", "worker"]
         become_guard([*command, "--config", str(path)] if path is not None else command)
     die_with_guard()
-    _refusing(_work, path)
+    _refusing(partial(_work, path), path)
 
 
 @click.group()
@@ -93,7 +86,6 @@ def db() -> None:
 def upgrade(path: Path | None) -> None:
     """Bring the tables to the form that this version needs."""
     _refusing(_upgrade, path)
-    click.echo("the tables are as this version needs them")
 
 
 def _refusing(body: "Callable[[Config], None]", path: Path | None) -> None:
@@ -114,127 +106,29 @@ def _refusing(body: "Callable[[Config], None]", path: Path | None) -> None:
 def _upgrade(config: "Config") -> None:
     from cronkeeper.cli import wiring
 
-    wiring.store(config).upgrade()
+    before, now = wiring.store(config).upgrade()
+    if before is None:
+        click.echo(f"the tables are made, at schema version {now}")
+    elif before == now:
+        click.echo(f"the tables are at schema version {now}, which serves this version: nothing was done")
+    else:
+        click.echo(f"the tables are upgraded from schema version {before} to {now}")
 
 
-def _serve(config: "Config") -> None:
-    from cronkeeper.api.processes import figures_in_common
+def _serve(path: Path | None, config: "Config") -> None:
+    from cronkeeper.cli import serving
+    from cronkeeper.common.config import load
 
-    with figures_in_common():
-        _serve_with_figures(config)
-
-
-def _serve_with_figures(config: "Config") -> None:
-    from cronkeeper.api.app import create_app
-    from cronkeeper.api.identity import Identity, Role
-    from cronkeeper.api.server import gunicorn_app
-    from cronkeeper.api.services import Services
-    from cronkeeper.cli import wiring
-    from cronkeeper.common.config import require
-    from cronkeeper.manager.desk import Desk
-    from cronkeeper.manager.tokens import find
-
-    tokens = {
-        Role.ADMIN: require(config.api.admin_token, "api", "admin_token"),
-        Role.USER: require(config.api.user_token, "api", "user_token"),
-    }
-
-    def factory() -> "Flask":
-        desk = Desk(wiring.store(config), wiring.tree(config), wiring.artifacts(config))
-        return create_app(
-            Services(
-                desk=desk,
-                identity=Identity(tokens, partial(find, desk)),
-                timezone=wiring.zone(config),
-                max_waiters=max(1, config.api.threads // 2),
-                version=version("cronkeeper"),
-            )
-        )
-
-    gunicorn_app(factory, config.api.bind.split(","), config.api.workers, config.api.threads).run()
+    serving.serve(config, partial(load, path))
 
 
-def _manage(config: "Config") -> None:
-    from cronkeeper.cli import wiring
-    from cronkeeper.common.coordination.lease import Lease
-    from cronkeeper.common.loop import run
-    from cronkeeper.common.waker import Waker, stop_on_signals
-    from cronkeeper.manager.leader import SPACING, Leader, LeaderRules
-    from cronkeeper.manager.retention import SPACING as BETWEEN_BATCHES
-    from cronkeeper.manager.retention import Retention
+def _manage(path: Path | None, config: "Config") -> None:
+    from cronkeeper.cli import managing
 
-    wiring.figures(config, "manager")
-    fleet = config.fleet
-    waker, bell = Waker(), Waker()
-    stop = stop_on_signals(waker)
-    tree = wiring.tree(config)
-    rules = LeaderRules(
-        run_lease=fleet.run_lease, renew_every=fleet.session_timeout / 6, first_grace=fleet.session_timeout
-    )
-    name = config.manager.name if config.manager.name else f"{socket.gethostname()}-{os.getpid()}"
-    lease = Lease(fleet.session_timeout)
-    store = wiring.store(config)
-    retention = Retention(store, wiring.artifacts(config), config.history, bell.set)
-    leader = Leader(tree, store, lease, rules, name=name, notify=waker.set)
-    leader.on_reign = retention.lead
-    between = (retention.step, bell, stop, BETWEEN_BATCHES)
-    threading.Thread(target=run, args=between, name="retention", daemon=True).start()
-    run(leader.step, waker, stop, SPACING)
-    tree.close()
+    managing.manage(path, config)
 
 
-def _work(config: "Config") -> None:
-    from cronkeeper.cli import session_file, wiring
-    from cronkeeper.common.clock import utc_now
-    from cronkeeper.common.loop import run
-    from cronkeeper.common.signing import NodeKey
-    from cronkeeper.common.waker import stop_on_signals
-    from cronkeeper.worker.assembly import assemble
-    from cronkeeper.worker.reporter import HttpSend
-    from cronkeeper.worker.worker import SPACING
+def _work(path: Path | None, config: "Config") -> None:
+    from cronkeeper.cli import working
 
-    wiring.figures(config, "worker")
-    settings = _settings(config)
-    send = HttpSend(config.api.url, settings.node, NodeKey.load(Path(config.worker.key_file)))
-    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    kept = session_file.SessionFile(settings.home / "session")
-    tree = wiring.tree(config, kept.read())
-    assembled = assemble(settings, tree, wiring.artifacts(config), send)
-    stop = stop_on_signals(assembled.waker)
-    tree.listen(lambda _state: assembled.waker.set())
-
-    def step(now: datetime) -> float:
-        wait = assembled.worker.step(now)
-        kept.keep(tree)
-        return wait
-
-    assembled.worker.start(utc_now())
-    assembled.reporter.start()
-    run(step, assembled.waker, stop, SPACING, lambda: assembled.worker.waiting > 0)
-    assembled.reporter.stop()
-    tree.close(keep_session=True)
-
-
-def _settings(config: "Config") -> "Settings":
-    from zoneinfo import ZoneInfo
-
-    from cronkeeper.cli import wiring
-    from cronkeeper.cli.home import node_name
-    from cronkeeper.common import labels
-    from cronkeeper.common.schedule import local_zone
-    from cronkeeper.worker.assembly import Settings
-
-    node = config.worker.node if config.worker.node else node_name(socket.gethostname())
-    return Settings(
-        node=node,
-        home=Path(config.worker.home),
-        install=node,
-        crontab=wiring.crontab(config),
-        zone=ZoneInfo(local_zone()),
-        allow_run_as=config.worker.allow_run_as,
-        fleet=config.fleet,
-        version=version("cronkeeper"),
-        lease_ends=True,
-        max_running=config.worker.max_running,
-        labels=labels.parse(config.worker.labels),
-    )
+    working.work(path, config)

@@ -7,6 +7,7 @@ as can be.
 import logging
 import os
 import pwd
+import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -49,6 +50,8 @@ HOST = "127.0.0.1"
 THREADS = 8
 WAITERS = 4
 """Requests that may wait for a run's end: fewer than threads, so that the reports of nodes get through."""
+BATCHES = 3
+"""Batches of reports that may be in work: fewer than the threads that are left, so that people get through."""
 LOOK_EVERY = 5.0
 LOOP_TIMEOUT = 10.0
 SIGNALS_EVERY = 1.0
@@ -69,7 +72,7 @@ class Loop:
 
 
 def run_embedded(path: Path, port: int) -> None:
-    """Run until SIGTERM or SIGINT.
+    """Run until SIGTERM, SIGINT or SIGHUP.
 
     Raises:
         CronkeeperError: it can't be started as asked; the text says what to do.
@@ -79,7 +82,7 @@ def run_embedded(path: Path, port: int) -> None:
     listener = listen(HOST, port)
     logs.set_up("info")
     asked = Waker()
-    stop = stop_on_signals(asked)
+    stop = stop_on_signals(asked, signal.SIGHUP)  # its terminal was closed
     fleet = Fleet(timezone=local_zone(), run_as=_default_user())
     server = EmbeddedServer(home.tree_log)
     worker = _worker(home, server, fleet, f"http://{HOST}:{port}")
@@ -183,6 +186,7 @@ def _serve(
         identity=Identity(tokens, partial(find, desk)),
         timezone=fleet.timezone,
         max_waiters=WAITERS,
+        max_batches=BATCHES,
         version=version("cronkeeper"),
         figures=(metrics.MANAGER, metrics.WORKER, metrics.PROCESS),
     )

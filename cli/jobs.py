@@ -156,7 +156,7 @@ def _changed(client: Client, job_id: str, etag: str, changes: dict[str, Any]) ->
 def duplicate(client: Client, job_id: str, as_json: bool, **other: str | None) -> None:
     """Create another job like this one."""
     body = {field: value for field, value in other.items() if value is not None}
-    created = client.call("POST", f"{job_path(job_id)}/duplicate", body).json
+    created = client.create(f"{job_path(job_id)}/duplicate", body).json
     shown.answer(created, f"{job_view.title(created)}, is created", as_json=as_json)
 
 
@@ -225,7 +225,7 @@ def run(client: Client, job_id: str, wait: float, as_json: bool) -> None:
     """
     deadline = time.monotonic() + wait
     first = min(wait, LONGEST_WAIT)
-    asked = client.call("POST", f"{job_path(job_id)}/runs?wait={first:g}", patience=first).json
+    asked = client.create(f"{job_path(job_id)}/runs?wait={first:g}", patience=first).json
     seen = await_end(client, asked, deadline)
     shown.answer(seen, sentence(seen), as_json=as_json)
     if wait > 0:

@@ -1,4 +1,4 @@
-"""`cronkeeper node`: add nodes, and look at them."""
+"""`cronkeeper node`: add nodes, look at them, and take them out."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,15 +6,18 @@ from pathlib import Path
 
 import click
 
+from . import node_view
 from . import show as shown
 from .access import connected
 from .client import Client, Refused, path_to
+from .node_reload import reload
 from .show import field, json_option
 
 COLUMNS = {
     "name": field("name"),
     "live": field("live"),
     "jobs": field("jobs"),
+    "capacity": node_view.capacity,
     "labels": field("labels"),
     "crond": field("crond"),
     "version": field("version"),
@@ -24,7 +27,7 @@ COLUMNS = {
 
 @click.group()
 def node() -> None:
-    """Add nodes, and look at them."""
+    """Add nodes, look at them, and take them out."""
 
 
 @node.command(name="list")
@@ -40,9 +43,12 @@ def list_(client: Client, as_json: bool) -> None:
 @json_option
 @connected
 def show(client: Client, name: str, as_json: bool) -> None:
-    """Show a node."""
+    """Show a node, and what is known of its machine."""
     found = client.call("GET", path_to("nodes", name)).json
-    shown.one(f"node {name}", found, as_json=as_json)
+    if as_json:
+        shown.answer(found, "", as_json=True)
+    else:
+        shown.sheet(f"node {name}", node_view.rows(found))
 
 
 @node.command()
@@ -60,6 +66,19 @@ def add(client: Client, name: str, key_file: Path, as_json: bool) -> None:
     with _new_key(key_file) as public:
         added = client.call("POST", "/nodes", {"name": name, "public_key": public}).json
     shown.answer(added, f"node {name} is added; its key is in {key_file}", as_json=as_json)
+
+
+@node.command()
+@click.argument("name")
+@json_option
+@connected
+def forget(client: Client, name: str, as_json: bool) -> None:
+    """Take a node that is not live out of the fleet for good: its key, its jobs and its runs."""
+    client.call("DELETE", path_to("nodes", name))
+    shown.answer({"name": name}, f"node {name} is forgotten; its jobs go where they may", as_json=as_json)
+
+
+node.add_command(reload)
 
 
 @contextmanager

@@ -1,9 +1,11 @@
 """A cluster's real parts, made from the configuration."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cronkeeper.common.config import require
+from cronkeeper.common.errors import Unavailable
 from cronkeeper.common.schedule import local_zone
 from cronkeeper.common.settings import Config
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from cronkeeper.common.coordination.zookeeper import ZooKeeperTree
     from cronkeeper.common.store.store import Store
     from cronkeeper.worker.crontab_file import Crontab
+
+log = logging.getLogger(__name__)
 
 CALL_TIMEOUT = 2.0
 """Seconds that a daemon's loop waits for the tree: meanwhile nothing else goes on in it."""
@@ -22,6 +26,19 @@ def store(config: Config) -> "Store":
     from cronkeeper.common.store.store import Store
 
     return Store(require(config.sql.url, "sql", "url"))
+
+
+def fitting_store(config: Config) -> "Store":
+    """The database, with tables that this version can work with; looked at later where it does not answer yet.
+
+    Raises: Conflict, Invalid.
+    """
+    made = store(config)
+    try:
+        made.require_form()
+    except Unavailable as error:
+        log.warning("%s", error)
+    return made
 
 
 def tree(config: Config, session: tuple[int, bytes] | None = None) -> "ZooKeeperTree":

@@ -7,7 +7,7 @@ that holds the value, which is how a secret is best given.
 import math
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,12 @@ SECRETS = frozenset(
 """What is never shown."""
 LISTS = frozenset({"allow_run_as", "labels"})
 """Keys with several values; in the environment these are separated by commas."""
+_ZERO_OR_MORE = (
+    ("fleet", "clock_grace"),
+    ("api", "drain_delay"),
+    ("worker", "max_running"),
+    ("worker", "capacity"),
+)
 # What refuses a value of a wrong form, where there is one.
 _FORMS: tuple[tuple[str, str, Callable[[Any], object]], ...] = (
     ("fleet", "timezone", check_zone),
@@ -83,6 +89,15 @@ def _read(path: Path | None, environment: Mapping[str, str]) -> tuple[Config, So
         raise Invalid(_explain(str(error), sources, path)) from error
     _check(config, sources)
     return config, sources
+
+
+def differing(old: Config, new: Config, sections: Iterable[str]) -> list[str]:
+    """The keys in these sections that have other values now, as section.key."""
+    return [
+        f"{section}.{key}"
+        for section, key in _keys()
+        if section in sections and getattr(getattr(old, section), key) != getattr(getattr(new, section), key)
+    ]
 
 
 def require(value: str, section: str, key: str) -> str:
@@ -151,7 +166,7 @@ def _check(config: Config, sources: Sources) -> None:
         if not 0 < (value := getattr(fleet, name)) < math.inf:
             raise _wrong(sources, "fleet", name, f"is {value}: more than 0 seconds is accepted")
     limits = [("history", field.name) for field in msgspec.structs.fields(History)]
-    for section, name in (("fleet", "clock_grace"), ("worker", "max_running"), *limits):
+    for section, name in (*_ZERO_OR_MORE, *limits):
         value = getattr(getattr(config, section), name)
         if not 0 <= value < math.inf:
             raise _wrong(sources, section, name, f"is {value}: 0 or more is accepted")

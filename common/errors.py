@@ -35,3 +35,7 @@ class Forbidden(CronkeeperError):
 
 class Unavailable(CronkeeperError):
     """A part that this one needs does not answer. What was asked may or may not have been done."""
+
+
+class Busy(Unavailable):
+    """There is too much of that at the moment. Nothing was done; it may be asked again soon."""

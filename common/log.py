@@ -4,13 +4,25 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 NOISY = ("kazoo", "botocore", "boto3", "urllib3", "waitress", "alembic", "s3transfer", "mysql")
 FIELDS = ("request", "job", "run", "node")
 """What a line may say besides its text: given as `extra`, but the request, which is that of its thread."""
 request: ContextVar[str | None] = ContextVar("request", default=None)
-"""The id of the request that is being answered."""
+"""The id of the request that is being answered, or carried out."""
+
+
+@contextmanager
+def about(request_id: str | None) -> Iterator[None]:
+    """What is logged within belongs to this request."""
+    before = request.set(request_id)
+    try:
+        yield
+    finally:
+        request.reset(before)
 
 
 class Text(logging.Formatter):

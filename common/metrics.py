@@ -140,9 +140,24 @@ JOURNAL = Gauge(
 REPORTS_WAITING = Gauge(
     "cronkeeper_worker_reports_waiting", "Reports that the API has not acknowledged yet.", registry=WORKER
 )
+REPORTS_AGE = Gauge(
+    "cronkeeper_worker_oldest_report_seconds",
+    "Time since that happened which has waited longest to be told to the API; 0 where nothing waits.",
+    registry=WORKER,
+)
+OUTPUTS_DROPPED = Counter(
+    "cronkeeper_worker_outputs_dropped",
+    "Runs whose output was dropped, since it could not be handed over and the disk was filling up.",
+    registry=WORKER,
+)
 LEASE_REMAINING = Gauge(
     "cronkeeper_worker_lease_remaining_seconds",
     "Time for which the worker may still start something; 0: it is over; +Inf: embedded, it never ends.",
+    registry=WORKER,
+)
+CLOCK_OFFSET = Gauge(
+    "cronkeeper_worker_clock_offset_seconds",
+    "How far the node's clock is ahead of ZooKeeper's, measured once a minute; NaN: not yet.",
     registry=WORKER,
 )
 CRONTAB_TRUSTED = Gauge(

@@ -53,6 +53,8 @@ class Api(Section, frozen=True):
     """Addresses to listen on, comma-separated; gunicorn's forms."""
     workers: int = 2
     threads: int = 8
+    drain_delay: float = 2.0
+    """Seconds that all is served as ever, but /health, once the API was told to end."""
     admin_token: str = ""
     user_token: str = ""
 
@@ -72,6 +74,8 @@ class Worker(Section, frozen=True):
     """What the node is or has, as key=value: jobs may require it."""
     max_running: int = 0
     """How many runs go on at once; 0: four for each core."""
+    capacity: int = 0
+    """The most jobs that are placed here; 0: no limit."""
     metrics: str = ""
     """Where Prometheus finds this worker's figures, host:port; empty: nowhere."""
 

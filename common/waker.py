@@ -5,6 +5,7 @@ import os
 import select
 import signal
 from collections.abc import Sequence
+from types import FrameType
 from typing import Protocol
 
 
@@ -53,13 +54,35 @@ class Stop:
         return self._told
 
 
-def stop_on_signals(waker: Waker) -> Stop:
-    """What SIGTERM and SIGINT set.
+class HungUp:
+    """Whether SIGHUP came since this was last asked; as `Stop`, it takes no lock."""
+
+    def __init__(self, waker: Waker) -> None:
+        """`waker` is that of the loop in the main thread, which asks."""
+        self._waker = waker
+        self._count = self._seen = 0
+        signal.signal(signal.SIGHUP, self._note)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])  # the guard has it blocked until now
+
+    def __call__(self) -> bool:
+        """True once for all that came."""
+        count, before = self._count, self._seen
+        self._seen = count
+        return count != before
+
+    def _note(self, _signal: int, _frame: FrameType | None) -> None:
+        self._count += 1
+        self._waker.set()
+
+
+def stop_on_signals(waker: Waker, *more: signal.Signals) -> Stop:
+    """What SIGTERM and SIGINT set, and `more` where they are named.
 
     The main thread has to wake now and then: a signal that comes just before it waits, or that the kernel gives to
     another thread, does not wake it.
     """
     stop = Stop(waker)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, *more):
         signal.signal(number, lambda _signal, _frame: stop.set())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, more)  # as `HungUp` does
     return stop

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.model import ClaimName, Job, LiveNode, decode
-from cronkeeper.manager.placement import NOTHING, JobKey, Labels, Wants, wants
+from cronkeeper.manager.placement import NOTHING, JobKey, Labels, Site, Wants, wants
 from cronkeeper.manager.publish import NOWHERE, Move, Placed
 
 
@@ -18,7 +18,9 @@ class Board:
     live: dict[str, LiveNode] = field(default_factory=dict)
     placed: dict[JobKey, Placed] = field(default_factory=dict)
     nodes: set[str] = field(default_factory=set)
-    """Every node that has ever been live."""
+    """Every node that has ever been live, but for those that were forgotten and seen off."""
+    known: frozenset[str] = frozenset()
+    """The nodes that SQL knows: no other one gets jobs, since its reports are refused."""
     seen: set[str] = field(default_factory=set)
     """Nodes that have been live since the reign began."""
     absent_since: dict[str, float] = field(default_factory=dict)
@@ -40,6 +42,7 @@ class Board:
         """The picture as the tree shows it, with the memory of the picture before. Raises: Unavailable."""
         board = cls()
         if before is not None:
+            board.known = before.known
             board.live, board.seen, board.absent_since = before.live, before.seen, before.absent_since
             board.abroad.update(before.abroad)
         tree.sync()
@@ -58,15 +61,19 @@ class Board:
                 board.resting[key] = before.resting[key]
         return board
 
-    def see_live(self, tree: Tree, clock: float) -> bool:
-        """Read who is live; True where that is news. Raises: Unavailable."""
+    def see_live(self, tree: Tree, clock: float, *, whole: bool = True) -> bool:
+        """Read who is live; True where that is news. Raises: Unavailable.
+
+        Args:
+            whole: read also again what those say of themselves that were live before, which takes as long as there
+                are nodes: the jobs of one that has died need not wait for that.
+        """
         names = tree.children(paths.LIVE)
-        nodes = tree.get_many([paths.live(name) for name in names])
-        live = {
-            name: decode(node.data, LiveNode)
-            for name, node in zip(names, nodes, strict=True)
-            if node and node.data
-        }
+        live = {} if whole else {name: self.live[name] for name in names if name in self.live}
+        unread = [name for name in names if name not in live]
+        for name, sign in zip(unread, tree.get_many([paths.live(name) for name in unread]), strict=True):
+            if sign and sign.data:
+                live[name] = decode(sign.data, LiveNode)
         before, self.live = self.live, live
         for node in live:
             if node not in before or before[node].labels != live[node].labels:
@@ -77,6 +84,23 @@ class Board:
         self.nodes |= live.keys()
         self.absent_since = {node: self.absent_since.get(node, clock) for node in self.nodes - live.keys()}
         return live != before
+
+    def know_nodes(self, known: Iterable[str]) -> bool:
+        """Take note of which nodes were added, and not forgotten since; True where that is news."""
+        before, self.known = self.known, frozenset(known)
+        for node in before ^ self.known:
+            self._look_at(self._on.get(node, ()))
+        return before != self.known
+
+    def forgotten(self) -> list[str]:
+        """The nodes that have left the fleet, by name: SQL does not know them, and they are not live."""
+        return sorted(self.nodes - self.known - self.live.keys())
+
+    def drop(self, node: str) -> None:
+        """Nothing of the node is left."""
+        self.nodes.discard(node)
+        self.seen.discard(node)
+        self.absent_since.pop(node, None)
 
     def know_all(self, demands: Iterable[tuple[int, str | None, Labels]]) -> None:
         """Take note of what all the jobs demand that demand anything."""
@@ -92,13 +116,9 @@ class Board:
             self.wanted[job.id] = demand
         self._look_at([(job.id, 1)])
 
-    def load(self) -> dict[str, int]:
-        """How many jobs each live node has."""
-        return {node: len(self._on.get(node, ())) for node in self.live}
-
-    def labels(self) -> dict[str, Labels]:
-        """The labels of each live node."""
-        return {name: node.labels for name, node in self.live.items()}
+    def sites(self) -> dict[str, Site]:
+        """Where jobs can be: the live nodes that are known."""
+        return {name: self._site(name, node) for name, node in self.live.items() if name in self.known}
 
     def on(self, node: str) -> dict[JobKey, Placed]:
         """What lies on a node."""
@@ -142,8 +162,13 @@ class Board:
                 self.misplaced.pop(key, None)
 
     def _will_do(self, job_id: int, node: LiveNode) -> bool:
+        if node.name not in self.known:
+            return False
         demand = self.wanted.get(job_id)
-        return demand is None or bool(demand.met_by({node.name: node.labels}))
+        return demand is None or bool(demand.met_by({node.name: self._site(node.name, node)}))
+
+    def _site(self, name: str, node: LiveNode) -> Site:
+        return Site(name, node.labels, len(self._on.get(name, ())), node.capacity)
 
     def _put(self, placed: Placed) -> None:
         key = (placed.name.job_id, placed.name.copy)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import BadVersion, Create, Delete, NodeExists, Tree
 from cronkeeper.common.errors import NotFound, Unavailable
+from cronkeeper.common.log import request
 from cronkeeper.common.model import Claim, HandRun, Report, Run, RunState, decode, encode
 from cronkeeper.common.store import jobs, leader, runs
 from cronkeeper.common.store.store import Store
@@ -40,14 +41,20 @@ def dispatch(tree: Tree, store: Store, reign: Reign, board: Board, run: Run, now
         return runs.dispatched(connection, run.id, node, str(placed.name.gen))
 
     if store.transaction(work) and there is None:
-        entry = HandRun(run_id=run.id, job_id=run.job_id, copy=run.copy)
-        try:
-            tree.commit([reign.fence(), Create(paths.inbox_entry(placed.node, run.id), encode(entry))])
-        except NodeExists:
-            pass
-        except BadVersion as error:
-            raise Deposed("the epoch in the tree is another leader's") from error
+        _hand_over(tree, reign, placed.node, run)
     return True
+
+
+def _hand_over(tree: Tree, reign: Reign, node: str, run: Run) -> None:
+    entry = HandRun(run_id=run.id, job_id=run.job_id, copy=run.copy, request_id=request.get())
+    try:
+        tree.commit([reign.fence(), Create(paths.inbox_entry(node, run.id), encode(entry))])
+    except NodeExists:
+        return
+    except BadVersion as error:
+        raise Deposed("the epoch in the tree is another leader's") from error
+    more = {"job": run.job_id, "run": run.id, "node": node}
+    log.info("run %s is in the inbox of node %s", run.id, node, extra=more)
 
 
 def call_back(tree: Tree, store: Store, reign: Reign, board: Board, nodes: Sequence[str]) -> bool:

@@ -9,10 +9,10 @@ from sqlalchemy import Connection
 from cronkeeper.common.errors import Conflict, Outdated
 from cronkeeper.common.model import Definition, Job, NewJob
 from cronkeeper.common.schedule import ONCE
-from cronkeeper.common.store import audit, idempotency, jobs
+from cronkeeper.common.store import idempotency, jobs
 from cronkeeper.common.store.idempotency import Key
 from cronkeeper.common.store.job_query import JobQuery
-from cronkeeper.manager.desk import Desk, tell_leader
+from cronkeeper.manager.desk import Desk, note, tell_leader
 
 WHEN = frozenset({"schedule", "timezone", "at"})
 """The fields that say when a job is due: a change of one of them never replays the past."""
@@ -68,19 +68,24 @@ def submit_once(desk: Desk, new: NewJob, key: Key, now: datetime) -> tuple[Job, 
         job, repeated = desk.store.transaction(work, writes=True)
     except idempotency.Taken:
         job, repeated = desk.store.transaction(work, writes=True)
-    if not repeated:
-        tell_leader(desk.tree, job.id, job.rev)
+    _tell_unless_known(desk, job)
     return job, repeated
 
 
 def made_by(desk: Desk, key: Key) -> Job | None:
-    """The job that an earlier request with this key made. Raises: Invalid, as `submit_once`; Unavailable."""
+    """The job that an earlier request with this key made. Raises: Invalid, as `submit_once`; Unavailable.
+
+    What took in that one may have died before the leader was told.
+    """
 
     def work(connection: Connection) -> Job | None:
         earlier = idempotency.job_of(connection, key)
         return jobs.get(connection, earlier) if earlier is not None else None
 
-    return desk.store.transaction(work)
+    job = desk.store.transaction(work)
+    if job is not None:
+        _tell_unless_known(desk, job)
+    return job
 
 
 def edit(desk: Desk, job_id: int, wanted: Edit) -> Job:
@@ -121,7 +126,7 @@ def remove(
         _refuse_outdated(before, revs)
         job = jobs.remove(connection, job_id, now)
         if before.ended_at is None:
-            audit.add(connection, actor=actor, action="remove", job_id=job_id, detail=job.name, now=now)
+            note(connection, actor, "remove", now, detail=job.name, job_id=job_id)
         return job
 
     job = desk.store.transaction(work, writes=True)
@@ -145,9 +150,14 @@ def refuse_ended(job: Job) -> None:
         raise Conflict(f"job {job.id} has ended at {job.ended_at:%F %TZ}: create a new one to run it again")
 
 
+def _tell_unless_known(desk: Desk, job: Job) -> None:
+    if job.rev > job.published_rev:
+        tell_leader(desk.tree, job.id, job.rev)
+
+
 def _insert(connection: Connection, new: NewJob, actor: str, now: datetime) -> Job:
     job = jobs.insert(connection, new, actor, now)
-    audit.add(connection, actor=actor, action="create", job_id=job.id, detail=job.name, now=now)
+    note(connection, actor, "create", now, detail=job.name, job_id=job.id)
     return job
 
 
@@ -170,9 +180,7 @@ def _edit(connection: Connection, job_id: int, wanted: Edit) -> tuple[Job, bool]
     job = jobs.edit(connection, before, new, effective_from, wanted.now)
     # The names of the fields only: what is in them may be secret.
     detail = f"{job.name}: {', '.join(changed)}"
-    audit.add(
-        connection, actor=wanted.actor, action=wanted.action, job_id=job_id, detail=detail, now=wanted.now
-    )
+    note(connection, wanted.actor, wanted.action, wanted.now, detail=detail, job_id=job_id)
     return job, True
 
 

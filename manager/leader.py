@@ -11,15 +11,18 @@ from sqlalchemy import Connection
 from cronkeeper.common import metrics
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.lease import Lease
-from cronkeeper.common.coordination.tree import Delete, Op, Tree
+from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.coordination.watch import ChildWatch
 from cronkeeper.common.errors import Conflict, NotFound, Unavailable
-from cronkeeper.common.model import ClaimName, Job, Run
-from cronkeeper.common.store import jobs, leader, runs
+from cronkeeper.common.log import about
+from cronkeeper.common.model import ClaimName, Job
+from cronkeeper.common.store import jobs, leader
 from cronkeeper.common.store.jobs import Publication
 from cronkeeper.common.store.store import Store
-from cronkeeper.manager import dispatch, figures, news, settle
+from cronkeeper.manager import dispatch, figures, forgotten, news, settle
+from cronkeeper.manager.asked import say_published
 from cronkeeper.manager.board import Board
+from cronkeeper.manager.intake import Intake
 from cronkeeper.manager.leadership import Leadership, Reign
 from cronkeeper.manager.moves import nodes_left, relocate
 from cronkeeper.manager.placement import JobKey, place
@@ -27,11 +30,10 @@ from cronkeeper.manager.publish import Move, Placed, carry_out
 
 log = logging.getLogger(__name__)
 
-SCAN_EVERY = 5.0
-"""Seconds between looks into SQL for what the tree did not tell of."""
+LOOK_EVERY = 5.0
+"""Seconds between looks at who is live, should a watch be lost."""
 SPACING = 0.05
 """Seconds that lie at least between two rounds: where many jobs come in, each round then places many."""
-SCAN_PAGE = 1000
 RETRY = 0.5
 NO_JOBS: Mapping[JobKey, Job] = {}
 
@@ -44,15 +46,6 @@ class LeaderRules:
     renew_every: float
     first_grace: float
     """How long a new leader gives a node that it has not seen yet, before it takes the node for dead."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """What came in: jobs to look at, the changes that told of them (version by job), and queued runs."""
-
-    jobs: Sequence[Job]
-    changes: dict[int, int]
-    queued: Sequence[Run]
 
 
 class Leader:
@@ -75,16 +68,14 @@ class Leader:
         self._lease = lease
         self._rules = rules
         self._leadership = Leadership(tree, store, lease, name, notify=notify)
-        self._changes_watch = ChildWatch(tree, paths.CHANGES, notify)
+        self._intake = Intake(tree, store, notify)
         self._live_watch = ChildWatch(tree, paths.LIVE, notify)
         self._reign: Reign | None = None
         self._board: Board | None = None
         self._stale = False
         self._buried: set[str] = set()
         """Dead nodes whose runs of removed jobs have been given up."""
-        self._next_look = self._next_scan = 0.0
-        self._scanned = 0
-        """The last job that the scan has come to; 0: it begins anew."""
+        self._next_look = 0.0
         self._unrecorded: list[Publication] = []
         self._complaint: str | None = None
         figures.watch(lease, lambda: self._reign, lambda: self._board)
@@ -136,13 +127,16 @@ class Leader:
             dispatch.requeue_stranded(self._store, reign)
             known = self._store.transaction(partial(news.as_sql_knows, board, self._unrecorded))
             self._unrecorded = news.agree(board, known, self._unrecorded)
-            self._stale, self._next_look, self._next_scan = False, 0.0, 0.0
+            self._stale, self._next_look = False, 0.0
+            self._intake.hurry()
             self._board = board
-        if self._live_watch.fired or clock >= self._next_look:
+        whole = clock >= self._next_look
+        if whole or self._live_watch.fired:
             self._live_watch.arm()
-            if self._board.see_live(self._tree, clock):
-                self._next_scan = 0.0
-            self._next_look = clock + SCAN_EVERY
+            if self._board.see_live(self._tree, clock, whole=whole):
+                self._intake.hurry()
+        if whole:
+            self._next_look = clock + LOOK_EVERY
         return self._board
 
     def _fail_over(
@@ -153,7 +147,7 @@ class Leader:
             placed = board.on(node)
             if not placed or (node not in board.seen and not self._waited_for(board, node, clock)):
                 continue
-            chosen = place(placed, board.load(), board.wanted, board.labels())
+            chosen = place(placed, board.wanted, board.sites())
             if not chosen:
                 continue
             moves = [
@@ -180,64 +174,60 @@ class Leader:
 
     def _take_in(self, reign: Reign, board: Board, now: datetime, clock: float) -> float:
         """Publish what is new, and send queued runs on their way. Returns when to look again, as `step`."""
-        pending = self._pending(clock)
+        pending = self._intake.take(clock)
         if pending is None:
             return self._rules.renew_every
+        if pending.nodes is not None:
+            self._know_nodes(reign, board, pending.nodes, now, clock)
         for job in pending.jobs:
             board.know(job)
         self._fail_over_edited(reign, board, pending.jobs, clock)
         moves = self._moves(reign, board, pending.jobs)
         done = carry_out(self._tree, reign, moves, keep=partial(settle.keep, self._store, reign, now=now))
         self._note(board, done)
+        say_published(done, pending.asked)
         moved = relocate(self._tree, self._store, reign, board, partial(self._place_at, reign))
         self._note(board, moved)
         self._unrecorded += news.of_waiting(board, pending.jobs)
         self._record(reign)
-        left = nodes_left([*done, *moved])
+        self._call_back(reign, board, [*done, *moved])
+        for run in pending.queued:
+            with about(pending.asked.runs.get(run.id)):
+                dispatch.dispatch(self._tree, self._store, reign, board, run, now)
+        clean = self._intake.drop(reign, pending.changes)
+        if len(done) < len(moves) or moved or not clean:  # one look is at some of what is misplaced
+            self._intake.hurry()
+        if len(done) < len(moves):
+            return RETRY
+        return 0.0 if self._intake.hurries(clock) else self._rules.renew_every
+
+    def _call_back(self, reign: Reign, board: Board, done: Sequence[Move]) -> None:
+        """Runs by hand that were sent to nodes which a job has left are queued again."""
+        left = nodes_left(done)
         if left:
             self._buried.clear()
             if dispatch.call_back(self._tree, self._store, reign, board, left):
-                self._next_scan = 0.0
-        if moved:  # one look is at some of what is misplaced
-            self._next_scan = 0.0
-        for run in pending.queued:
-            dispatch.dispatch(self._tree, self._store, reign, board, run, now)
-        clean = self._drop_changes(reign, pending.changes)
-        if len(done) < len(moves) or not clean:
-            self._next_scan = 0.0
-        if len(done) < len(moves):
-            return RETRY
-        return self._rules.renew_every if self._next_scan > clock else 0.0
+                self._intake.hurry()
 
-    def _pending(self, clock: float) -> Pending | None:
-        """What the front desk told of, and now and then what SQL alone knows."""
-        scan = clock >= self._next_scan
-        if not self._changes_watch.fired and not scan:
-            return None
-        self._changes_watch.arm()
-        ids = [int(name) for name in self._tree.children(paths.CHANGES)]
-        nodes = self._tree.get_many([paths.change(job_id) for job_id in ids])
-        changes = {job_id: node.version for job_id, node in zip(ids, nodes, strict=True) if node is not None}
-
-        def work(connection: Connection) -> tuple[list[Job], list[Job], list[Run]]:
-            found = jobs.by_ids(connection, changes)
-            page = jobs.unpublished(connection, self._scanned, SCAN_PAGE) if scan else []
-            return page, list({job.id: job for job in (*found, *page)}.values()), runs.queued(connection)
-
-        page, found, queued = self._store.transaction(work)
-        if scan:
-            # Some stay unpublished for long, as those do that wait for their node: the ones behind them come next.
-            through = len(page) < SCAN_PAGE
-            self._scanned = 0 if through else page[-1].id
-            self._next_scan = clock + SCAN_EVERY if through else 0.0
-        return Pending(found, changes, queued)
+    def _know_nodes(
+        self, reign: Reign, board: Board, known: Sequence[str], now: datetime, clock: float
+    ) -> None:
+        """Take note of who is in the fleet, and see off those that are no more."""
+        if board.know_nodes(known):
+            self._intake.hurry()
+        when = settle.When(now, clock, self._rules.run_lease)
+        for node in board.forgotten():
+            self._note(board, forgotten.park(self._tree, reign, board, node))
+            self._record(reign)
+            if forgotten.clear(self._tree, self._store, reign, board, node, when):
+                self._intake.hurry()
 
     def _moves(self, reign: Reign, board: Board, found: Sequence[Job]) -> list[Move]:
         """What is to be published, withdrawn or published again."""
         new = {(job.id, 1): job for job in found if job.ended_at is None and (job.id, 1) not in board.placed}
         moves = [
             Move(key, None, self._place_at(reign, key, node), new[key])
-            for key, node in place(new, board.load(), board.wanted, board.labels()).items()
+            for key, node in place(new, board.wanted, board.sites()).items()
         ]
         for job in found:
             key = (job.id, 1)
@@ -266,13 +256,6 @@ class Leader:
 
         self._store.transaction(work, writes=True)
         self._unrecorded = []
-
-    def _drop_changes(self, reign: Reign, changes: dict[int, int]) -> bool:
-        """Delete what was looked at, as it was then; False where some of it has been set again meanwhile."""
-        batches: list[list[Op]] = [
-            [reign.fence(), Delete(paths.change(job_id), version)] for job_id, version in changes.items()
-        ]
-        return all(error is None for error in self._tree.commit_many(batches))
 
     def _settle(self, reign: Reign, board: Board, now: datetime, clock: float) -> None:
         when = settle.When(now, clock, self._rules.run_lease)

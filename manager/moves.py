@@ -1,7 +1,7 @@
 """Jobs that are where they may not be: they leave a live node between two runs, and wait where no node will do."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -50,11 +50,11 @@ def relocate(tree: Tree, store: Store, reign: Reign, board: Board, place_at: Pla
     if not board.misplaced:
         return []
     looked, known = _look(tree, store, board)
-    targets = place([each.key for each in looked], board.load(), board.wanted, board.labels())
+    targets = place([each.key for each in looked], board.wanted, board.sites())
     going, staying = [], []
     for each in looked:
         target = place_at(each.key, targets[each.key]) if each.key in targets else Placed.parked(*each.key)
-        held_up = _held_up(each, known)
+        held_up = _held_up(each, known, board.known)
         if held_up is not None:
             staying.append((each, held_up))
         elif target.node != each.placed.node:
@@ -84,7 +84,7 @@ def _named(placed: Placed) -> str:
 def _look(tree: Tree, store: Store, board: Board) -> tuple[list[Looked], Mapping[str, Run]]:
     """The next of the misplaced jobs for which something could be done, and what SQL knows of their runs."""
     parked = board.on(NOWHERE)
-    able = place(parked, board.load(), board.wanted, board.labels())
+    able = place(parked, board.wanted, board.sites())
     keys = list(islice((key for key in board.misplaced if key not in parked or key in able), LOOKS))
     for key in keys:  # the others come first the next time
         board.misplaced[key] = board.misplaced.pop(key)
@@ -109,15 +109,17 @@ def _look(tree: Tree, store: Store, board: Board) -> tuple[list[Looked], Mapping
     return [Looked(*claims[job.id], job) for job in sorted(open_, key=lambda job: job.id)], known
 
 
-def _held_up(each: Looked, known: Mapping[str, Run]) -> Unfinished | None:
-    """The run that the job must wait for before it leaves."""
+def _held_up(each: Looked, known: Mapping[str, Run], nodes: Container[str]) -> Unfinished | None:
+    """The run that the job must wait for before it leaves; `nodes`: those whose reports are heard."""
     if each.placed.node == NOWHERE:
         return None
+    # The end of a run on another node than these is for the job's next node to report.
+    waited_for = [run for run in each.claim.unfinished if run.outcome is None or run.node in nodes]
     if each.job.concurrency is not Concurrency.ALLOW:
-        return next(iter(each.claim.unfinished), None)
+        return next(iter(waited_for), None)
     # One that has not begun would be given up by its node as soon as the job has left.
     begun = {run.id for run in known.values() if run.state is RunState.RUNNING or run.state.final}
-    return next((run for run in each.claim.unfinished if run.run_id not in begun), None)
+    return next((run for run in waited_for if run.run_id not in begun), None)
 
 
 def _let_rest(

@@ -1,23 +1,25 @@
 """What SQL is told of where the jobs are, and what it has not heard yet."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from cronkeeper.common.labels import shown
 from cronkeeper.common.model import Job
-from cronkeeper.common.store import jobs
+from cronkeeper.common.store import jobs, nodes
 from cronkeeper.common.store.jobs import Publication
 from cronkeeper.common.store.schema import REASON_LENGTH
 from cronkeeper.manager.board import Board
-from cronkeeper.manager.placement import NOTHING, JobKey, Labels, Wants, wants
+from cronkeeper.manager.placement import NOTHING, JobKey, Site, Wants, wants
 from cronkeeper.manager.publish import NOWHERE, Move, Placed
 
 log = logging.getLogger(__name__)
 
 NO_NODE = "no node is live"
+NAMED = 5
+"""How many nodes are named where all of them are meant."""
 Assignments = Mapping[int, tuple[str | None, str | None]]
 
 
@@ -32,6 +34,8 @@ class Known:
     """What people are told of where it is."""
     strangers: frozenset[int]
     """Jobs of which the tree tells, and SQL knows nothing at all."""
+    nodes: Sequence[str]
+    """The nodes that were added, and not forgotten since."""
 
 
 def as_sql_knows(board: Board, unrecorded: Iterable[Publication], connection: Connection) -> Known:
@@ -41,7 +45,11 @@ def as_sql_knows(board: Board, unrecorded: Iterable[Publication], connection: Co
     others -= assignments.keys()
     strangers = others - {job.id for job in jobs.by_ids(connection, others)}
     return Known(
-        assignments, jobs.demands(connection), jobs.explained(connection), strangers=frozenset(strangers)
+        assignments,
+        jobs.demands(connection),
+        jobs.explained(connection),
+        strangers=frozenset(strangers),
+        nodes=nodes.names(connection),
     )
 
 
@@ -53,6 +61,7 @@ def agree(board: Board, known: Known, unrecorded: Iterable[Publication]) -> list
     for key in [key for key in board.placed if key[0] in known.strangers]:
         log.error("claim %s is left alone: there is no job %d in SQL", board.placed[key].claim, key[0])
         board.forget(key)
+    board.know_nodes(known.nodes)
     board.know_all(known.demands)
     board.told = dict(known.told)
     moves = [
@@ -84,15 +93,16 @@ def unpublished(key: JobKey, placed: Placed) -> Publication:
 class Reasons:
     """Why no live node will do; each demand is looked at once."""
 
-    def __init__(self, nodes: Mapping[str, Labels]) -> None:
-        """`nodes`: the labels of each live node."""
-        self._nodes = nodes
+    def __init__(self, sites: Mapping[str, Site], known: Container[str]) -> None:
+        """`sites`: where jobs can be; `known`: the names of all nodes, live or not."""
+        self._sites = sites
+        self._nodes = known
         self._known: dict[Wants, str | None] = {}
 
     def of(self, demand: Wants) -> str | None:
-        """None where a node will do."""
+        """None where a node will do and has room."""
         if demand not in self._known:
-            self._known[demand] = _no_node(demand, self._nodes)
+            self._known[demand] = _no_node(demand, self._sites, self._nodes)
         return self._known[demand]
 
     def of_job(self, job: Job) -> str | None:
@@ -102,7 +112,7 @@ class Reasons:
 
 def of_waiting(board: Board, found: Iterable[Job]) -> list[Publication]:
     """What is new of jobs that wait: of those that were found and are on no node, and of those on a wrong one."""
-    reasons = Reasons(board.labels())
+    reasons = Reasons(board.sites(), board.known)
     waiting = [_nowhere(job, reasons) for job in found if _is_news(job, board, reasons)]
     return waiting + _explanations(board, reasons)
 
@@ -138,17 +148,28 @@ def _explanations(board: Board, reasons: Reasons) -> list[Publication]:
     return [_told(board, key, text) for key, text in [*changed, *((key, None) for key in over)]]
 
 
-def _no_node(demand: Wants, nodes: Mapping[str, Labels]) -> str | None:
-    if demand.met_by(nodes):
-        return None
-    if demand.node is not None and demand.node not in nodes:
-        return f"node {demand.node}, where alone it may run, is not live"
-    if not nodes:
+def _no_node(demand: Wants, sites: Mapping[str, Site], known: Container[str]) -> str | None:
+    able = demand.met_by(sites)
+    if able:
+        return _all_full(able)
+    if demand.node is not None and demand.node not in sites:
+        gone = f"node {demand.node}, where alone it may run, is not live"
+        return gone if demand.node in known else f"there is no node {demand.node}, where alone it may run"
+    if not sites:
         return NO_NODE
     if demand.node is not None:
-        lacks = _labels(demand.lacking(nodes[demand.node]))
+        lacks = _labels(demand.lacking(sites[demand.node].labels))
         return f"node {demand.node}, where alone it may run, lacks {lacks}"[:REASON_LENGTH]
     return f"no live node has {_labels(demand.labels)}"[:REASON_LENGTH]
+
+
+def _all_full(sites: Sequence[Site]) -> str | None:
+    """The same words as long as nobody changes a capacity: they are not to be written again with every move."""
+    if not all(site.full for site in sites):
+        return None
+    named = sorted(f"{site.name} (capacity {site.capacity})" for site in sites)
+    others = f" and {len(named) - NAMED} others" if len(named) > NAMED else ""
+    return f"every node that will do is full: {', '.join(named[:NAMED])}{others}"
 
 
 def _explained(board: Board, reasons: Reasons) -> Iterable[tuple[JobKey, str]]:
@@ -162,14 +183,18 @@ def _explained(board: Board, reasons: Reasons) -> Iterable[tuple[JobKey, str]]:
             yield key, why
     for node in board.absent_since if board.live else ():
         for key in board.on(node):
-            if key[0] in board.wanted and (why := reasons.of(board.wanted[key[0]])) is not None:
+            if (why := reasons.of(board.wanted.get(key[0], NOTHING))) is not None:
                 yield key, why
 
 
 def _leaves(here: str, run: str, demand: Wants, why: str | None) -> str:
     if why is not None:
         return f"leaves node {here} when run {run} has ended: {why}"
-    there = f"node {demand.node}" if demand.node is not None else f"a node with {_labels(demand.labels)}"
+    there = "another node"
+    if demand.node is not None:
+        there = f"node {demand.node}"
+    elif demand.labels:
+        there = f"a node with {_labels(demand.labels)}"
     return f"moves to {there} when run {run} has ended"
 
 

@@ -1,15 +1,21 @@
 """The front desk for nodes: adding one, and what is known of them now."""
 
+import contextlib
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection
 
 from cronkeeper.common.coordination import paths
-from cronkeeper.common.errors import Unavailable
-from cronkeeper.common.model import LiveNode, Node, decode
-from cronkeeper.common.store import audit, nodes
-from cronkeeper.manager.desk import Desk
+from cronkeeper.common.coordination.tree import BadVersion, Create, NodeExists, NoNode, SetData
+from cronkeeper.common.errors import Conflict, Unavailable
+from cronkeeper.common.model import Facts, LiveNode, Node, decode, replace
+from cronkeeper.common.store import nodes
+from cronkeeper.manager.desk import Desk, note
+
+_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +26,8 @@ class NodeView:
     live: LiveNode | None
     is_live: bool | None
     jobs: int | None
+    facts: Facts | None = None
+    """What it said last; None also where it was not asked for."""
 
 
 def add(desk: Desk, node: Node, actor: str) -> None:
@@ -32,8 +40,30 @@ def add(desk: Desk, node: Node, actor: str) -> None:
     def work(connection: Connection) -> None:
         if nodes.add(connection, node):
             now = node.added_at
-            audit.add(connection, actor=actor, action="node.add", job_id=None, detail=node.name, now=now)
+            note(connection, actor, "node.add", now, detail=node.name)
 
+    desk.store.transaction(work)
+
+
+def forget(desk: Desk, name: str, actor: str, now: datetime) -> None:
+    """Take a node out of the fleet: from now on its reports are refused, and the leader sees to what it had.
+
+    Raises:
+        NotFound: there is no such node, any more.
+        Conflict: it is live.
+        Unavailable: the tree, which alone knows whether it is live, or SQL does not answer.
+    """
+
+    def work(connection: Connection) -> None:
+        nodes.remove(connection, name)
+        note(connection, actor, "node.forget", now, detail=name)
+
+    desk.store.transaction(lambda connection: nodes.get(connection, name))
+    desk.tree.sync()
+    if desk.tree.get_many([paths.live(name)])[0] is not None:
+        raise Conflict(
+            f"node {name} is live: stop its worker first, and wait until its session has timed out"
+        )
     desk.store.transaction(work)
 
 
@@ -43,9 +73,58 @@ def listing(desk: Desk) -> list[NodeView]:
 
 
 def get(desk: Desk, name: str) -> NodeView:
-    """One node. Raises: NotFound; Unavailable, where SQL does not answer."""
+    """One node, with its facts. Raises: NotFound; Unavailable, where SQL does not answer."""
     known = desk.store.transaction(lambda connection: nodes.get(connection, name))
-    return _seen(desk, [known])[0]
+    (seen,) = _seen(desk, [known])
+    try:
+        (told,) = desk.tree.get_many([paths.facts(name)])
+    except Unavailable:
+        return seen
+    return replace(seen, facts=_facts(told.data) if told is not None else None)
+
+
+def reload(desk: Desk, name: str, actor: str, now: datetime) -> str:
+    """Ask the node's worker to read its configuration again; returns the request's id, by which its facts answer.
+
+    Who asks while another request waits gets the id of that, and an answer of its own all the same.
+
+    Raises:
+        NotFound: there is no such node.
+        Conflict: it is not live.
+        Unavailable: the tree or SQL does not answer.
+    """
+
+    def work(connection: Connection) -> None:
+        nodes.get(connection, name)
+        note(connection, actor, "node.reload", now, detail=name)
+
+    desk.store.transaction(lambda connection: nodes.get(connection, name))
+    if desk.tree.get_many([paths.live(name)])[0] is None:
+        raise Conflict(f"node {name} is not live: its worker reads its configuration when it is started")
+    desk.store.transaction(work)
+    return _request(desk, name)
+
+
+def _request(desk: Desk, name: str) -> str:
+    path, request = paths.reload(name), secrets.token_hex(4)
+    for _ in range(_TRIES):
+        try:
+            desk.tree.commit([Create(path, request.encode())])
+            return request
+        except NodeExists:
+            (known,) = desk.tree.get_many([path])
+        with contextlib.suppress(NoNode, BadVersion):
+            if known is not None:  # by the new version the worker sees that it has to read once more
+                desk.tree.commit([SetData(path, known.data, known.version)])
+                return known.data.decode()
+    raise Unavailable(f"node {name} is asked by too many at once")
+
+
+def _facts(data: bytes) -> Facts | None:
+    try:
+        return decode(data, Facts)
+    except ValueError:  # of a worker that is much older or newer
+        return None
 
 
 def _seen(desk: Desk, known: Sequence[Node]) -> list[NodeView]:

@@ -1,6 +1,7 @@
 """Which node gets a job, pure: the same answer for the same question."""
 
 import heapq
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,12 +24,27 @@ class Wants:
         """The labels that a node with these ones lacks."""
         return tuple((key, value) for key, value in self.labels if labels.get(key) != value)
 
-    def met_by(self, nodes: Mapping[str, Labels]) -> list[str]:
-        """Those of the nodes that will do."""
+    def met_by(self, sites: "Mapping[str, Site]") -> "list[Site]":
+        """Those of the nodes that will do, full or not."""
         if self.node is None:
-            return [node for node, labels in nodes.items() if not self.lacking(labels)]
-        will_do = self.node in nodes and not self.lacking(nodes[self.node])
-        return [self.node] if will_do else []
+            return [site for site in sites.values() if not self.lacking(site.labels)]
+        site = sites.get(self.node)
+        return [site] if site is not None and not self.lacking(site.labels) else []
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A live node as placing sees it: what it has, how many jobs lie there, and how many it takes (0: no limit)."""
+
+    name: str
+    labels: Labels
+    load: int
+    capacity: int = 0
+
+    @property
+    def full(self) -> bool:
+        """True where it takes no more. It may hold more than it takes: nothing leaves for that."""
+        return 0 < self.capacity <= self.load
 
 
 NOTHING = Wants()
@@ -40,34 +56,47 @@ def wants(node: str | None, requires: Labels) -> Wants:
 
 
 def place(
-    jobs: Iterable[JobKey], load: Mapping[str, int], wanted: Mapping[int, Wants], nodes: Mapping[str, Labels]
+    jobs: Iterable[JobKey], wanted: Mapping[int, Wants], sites: Mapping[str, Site]
 ) -> dict[JobKey, str]:
-    """Give each of the jobs to the node with the fewest jobs among those that will do.
+    """Give each of the jobs to the node with the fewest jobs among those that will do and have room.
 
     Those for which the fewest nodes will do come first, since the others can make up for them; then all with one
     demand, in the order of their ids.
 
     Args:
-        load: how many jobs each live node has.
         wanted: what jobs demand, by their ids; one that is not in it demands nothing.
-        nodes: the labels of each live node.
+        sites: the live nodes, by their names.
 
-    Returns: for each job its node; nothing for those that no live node may have.
+    Returns: for each job its node; nothing for those that no live node may have, or has room for.
     """
     alike: defaultdict[Wants, list[JobKey]] = defaultdict(list)
     for job in jobs:
         alike[wanted.get(job[0], NOTHING)].append(job)
-    will_do = {demand: demand.met_by(nodes) for demand in alike}
-    counts = dict(load)
+    will_do = {demand: demand.met_by(sites) for demand in alike}
+    loads = {name: site.load for name, site in sites.items()}
     placed: dict[JobKey, str] = {}
     for demand in sorted(alike, key=lambda each: (len(will_do[each]), each.node or "", each.labels)):
-        least = [(counts[node], node) for node in will_do[demand]]
-        heapq.heapify(least)
-        for job in sorted(alike[demand]) if least else ():
-            count, node = least[0]
-            placed[job] = node
-            heapq.heapreplace(least, (count + 1, node))
-        counts.update((node, count) for count, node in least)
+        placed |= _share_out(alike[demand], will_do[demand], loads)
+    return placed
+
+
+def _share_out(jobs: list[JobKey], sites: Iterable[Site], loads: dict[str, int]) -> dict[JobKey, str]:
+    """Give jobs that demand the same to these nodes, and note in `loads` what they hold then."""
+    limits = {site.name: site.capacity if site.capacity > 0 else math.inf for site in sites}
+    least = [(loads[name], name, limit) for name, limit in limits.items() if loads[name] < limit]
+    heapq.heapify(least)
+    placed: dict[JobKey, str] = {}
+    for job in sorted(jobs) if least else ():
+        count, node, limit = least[0]
+        placed[job] = node
+        if count + 1 < limit:
+            heapq.heapreplace(least, (count + 1, node, limit))
+            continue
+        loads[node] = count + 1
+        heapq.heappop(least)
+        if not least:
+            break
+    loads.update((node, count) for count, node, _ in least)
     return placed
 
 

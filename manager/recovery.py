@@ -1,6 +1,6 @@
 """What becomes of the runs that a dead node left unfinished, pure."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from cronkeeper.common.model import Claim, LiveNode, Unfinished
@@ -14,29 +14,33 @@ class Verdict:
     pending: tuple[Unfinished, ...]
 
 
-def recover(
-    claim: Claim,
-    node: str,
-    *,
-    live: Mapping[str, LiveNode],
-    absent_since: Mapping[str, float],
-    now: float,
-    run_lease: float,
-) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """The nodes that SQL knows, those that are live, and since when the others are not."""
+
+    known: Container[str]
+    live: Mapping[str, LiveNode]
+    absent_since: Mapping[str, float]
+
+
+def recover(claim: Claim, node: str, nodes: Nodes, *, now: float, run_lease: float) -> Verdict:
     """Judge the unfinished runs of other nodes in a claim of `node`.
 
     A run is given up `run_lease` seconds after its node was seen to be gone, for by then the node has
-    stopped what it had to; or at once when the node is back after a reboot, which stopped everything.
+    stopped what it had to; or at once when the node is back after a reboot, which stopped everything, or is not
+    known any more: it was forgotten, and nothing that it says of the run will be heard.
     """
     lost: list[tuple[Unfinished, str]] = []
     pending: list[Unfinished] = []
     for run in claim.unfinished:
         if run.node == node or run.outcome is not None:
             continue
-        back = live.get(run.node)
-        if back is not None and back.boot_id != run.boot_id:
+        back = nodes.live.get(run.node)
+        if run.node not in nodes.known:
+            lost.append((run, f"node {run.node} was forgotten"))
+        elif back is not None and back.boot_id != run.boot_id:
             lost.append((run, f"node {run.node} was restarted while the run was unfinished"))
-        elif back is None and now - absent_since.get(run.node, now) >= run_lease:
+        elif back is None and now - nodes.absent_since.get(run.node, now) >= run_lease:
             lost.append((run, f"node {run.node} has been gone for {run_lease:.0f} s"))
         else:
             pending.append(run)

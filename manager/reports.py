@@ -39,7 +39,9 @@ def identify(desk: Desk, node: str, body: bytes, signature: str) -> None:
     try:
         known = desk.store.transaction(lambda connection: nodes.get(connection, node))
     except NotFound as error:
-        raise Unauthorized(f"node {node!r} is not known here: add it with `cronkeeper node add`") from error
+        raise Unauthorized(
+            f"node {node!r} was never added here, or was forgotten: add it with `cronkeeper node add`"
+        ) from error
     if not verify(known.public_key, node, body, signature):
         raise Unauthorized(f"the report is not signed with the key that node {node!r} was added with")
 

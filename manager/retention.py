@@ -60,7 +60,8 @@ class Retention:
     ) -> None:
         self._store = store
         self._artifacts = artifacts
-        self._limits = limits
+        self.limits = limits
+        """What is kept; others count from the next batch on."""
         self._notify = notify
         self._epoch: int | None = None
         self._place = BEGINNING
@@ -90,7 +91,7 @@ class Retention:
     def _batch(self, epoch: int, now: datetime) -> bool:
         """Returns whether nothing is left to do."""
         place = self._place
-        found = self._store.transaction(lambda connection: find(connection, self._limits, place, now))
+        found = self._store.transaction(lambda connection: find(connection, self.limits, place, now))
         ids = list(dict.fromkeys(found.runs + found.outputs))
         if ids:
             # The store first: what SQL no longer knows of would lie there for ever.

@@ -1,20 +1,24 @@
 """The front desk for runs: asking for one by hand, and reading what became of them."""
 
+import hashlib
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import cast
 
 from sqlalchemy import Connection
 
 from cronkeeper.common.artifacts.store import OutputName, StoredOutput
 from cronkeeper.common.errors import Conflict, NotFound
 from cronkeeper.common.model import Job, Output, Run, RunState, StartedBy, hand_run_id
-from cronkeeper.common.store import audit, jobs, runs
-from cronkeeper.manager.desk import Desk, tell_leader
+from cronkeeper.common.store import jobs, runs
+from cronkeeper.manager.desk import Desk, note, tell_leader
 from cronkeeper.manager.jobs import anybody_may, refuse_ended
 
 MAX_WAITING = 100
 """How many runs of one job may have been asked for and not begun."""
+KEY_DIGITS = 16
+"""Hexadecimal ones of a key, in the id of the run that was asked for with it."""
 
 
 def request(
@@ -29,23 +33,44 @@ def request(
         Conflict: the job has ended, or too many of its runs wait already.
         Unavailable: the run may or may not have been asked for.
     """
+    return _request(desk, _queued(job_id, actor, now, secrets.token_hex(4)), check)[0]
 
-    def work(connection: Connection) -> tuple[Run, int]:
+
+def request_once(
+    desk: Desk, job_id: int, actor: str, now: datetime, key: str, *, check: Callable[[Job], None]
+) -> tuple[Run, bool]:
+    """As `request`, unless this actor has asked for a run of this job with this key already: then that, and True.
+
+    The key is in the run's id, so it counts for as long as the run is kept.
+    """
+    told_apart = hashlib.sha256(f"{actor}\n{key}".encode()).hexdigest()[:KEY_DIGITS]
+    return _request(desk, _queued(job_id, actor, now, told_apart), check)
+
+
+def _request(desk: Desk, asked: Run, check: Callable[[Job], None]) -> tuple[Run, bool]:
+    """The run, and whether it was asked for before."""
+    job_id, actor = asked.job_id, cast(str, asked.requested_by)
+
+    def work(connection: Connection) -> tuple[Run, bool, int]:
         job = jobs.get(connection, job_id)
         check(job)
+        earlier = runs.by_ids(connection, [asked.id])
+        if earlier:
+            return earlier[asked.id], True, job.rev
         refuse_ended(job)
         if runs.waiting(connection, job_id) >= MAX_WAITING:
             raise Conflict(
                 f"{MAX_WAITING} runs of job {job_id} wait to be started: ask again when some have begun"
             )
-        run = _queued(job_id, actor, now)
-        runs.request(connection, run)
-        audit.add(connection, actor=actor, action="run", job_id=job_id, detail=run.id, now=now)
-        return run, job.rev
+        if not runs.request(connection, asked):
+            return runs.get(connection, asked.id), True, job.rev
+        note(connection, actor, "run", asked.created_at, detail=asked.id, job_id=job_id)
+        return asked, False, job.rev
 
-    run, rev = desk.store.transaction(work, writes=True)
-    tell_leader(desk.tree, job_id, rev)
-    return run
+    run, repeated, rev = desk.store.transaction(work, writes=True)
+    if run.state is RunState.QUEUED:
+        tell_leader(desk.tree, job_id, rev, run.id)
+    return run, repeated
 
 
 def get(desk: Desk, run_id: str) -> Run:
@@ -113,9 +138,9 @@ def _removed(run_id: str, stream: runs.Stream) -> NotFound:
     )
 
 
-def _queued(job_id: int, actor: str, now: datetime) -> Run:
+def _queued(job_id: int, actor: str, now: datetime, told_apart: str) -> Run:
     return Run(
-        id=hand_run_id(job_id, 1, secrets.token_hex(4)),
+        id=hand_run_id(job_id, 1, told_apart),
         job_id=job_id,
         copy=1,
         tick=None,

@@ -17,7 +17,7 @@ from cronkeeper.common.store.store import Store
 from cronkeeper.manager.board import Board
 from cronkeeper.manager.leadership import Reign
 from cronkeeper.manager.publish import Placed
-from cronkeeper.manager.recovery import Verdict, recover
+from cronkeeper.manager.recovery import Nodes, Verdict, recover
 from cronkeeper.manager.reports import note_end
 
 log = logging.getLogger(__name__)
@@ -63,10 +63,12 @@ def settle(tree: Tree, store: Store, reign: Reign, board: Board, when: When) -> 
 def settle_removed(store: Store, reign: Reign, board: Board, node: str, when: When) -> None:
     """Give up the runs of a dead node that no claim elsewhere lists.
 
-    Their jobs were removed meanwhile, or wait there since no live node will do.
+    Their jobs were removed meanwhile, or wait there since no live node will do or has room.
     """
     reason = f"node {node} has been gone for {when.run_lease:.0f} s"
-    waiting = {key[0] for key in board.on(node) if key[0] in board.wanted}
+    if node not in board.known:
+        reason = f"node {node} was forgotten"
+    waiting = {key[0] for key in board.on(node) if board.live or key[0] in board.wanted}
 
     def work(connection: Connection) -> int:
         leader.fence(connection, reign.epoch)
@@ -111,20 +113,14 @@ def _look(tree: Tree, board: Board, when: When) -> list[Abroad]:
     for key in keys:
         del board.abroad[key]
     found = []
+    seen = Nodes(board.known, board.live, board.absent_since)
     for each, node in zip(placed, nodes, strict=True):
         if node is None:
             continue
         claim = decode(node.data, Claim)
         if any(run.node != each.node for run in claim.unfinished):
             board.abroad[each.name.job_id, each.name.copy] = None
-            verdict = recover(
-                claim,
-                each.node,
-                live=board.live,
-                absent_since=board.absent_since,
-                now=when.clock,
-                run_lease=when.run_lease,
-            )
+            verdict = recover(claim, each.node, seen, now=when.clock, run_lease=when.run_lease)
             found.append(Abroad(each, claim, node.version, verdict))
     return found
 

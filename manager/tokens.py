@@ -9,9 +9,9 @@ from sqlalchemy import Connection
 
 from cronkeeper.common.errors import Invalid
 from cronkeeper.common.model import Role
-from cronkeeper.common.store import audit, tokens
+from cronkeeper.common.store import tokens
 from cronkeeper.common.store.tokens import NewToken, Token
-from cronkeeper.manager.desk import Desk
+from cronkeeper.manager.desk import Desk, note
 
 PREFIX = "ck_"
 """What every token begins with, so that people and programs that look for secrets know it for one."""
@@ -38,7 +38,7 @@ def create(
         made = tokens.insert(connection, new, actor, now)
         until = "" if expires_at is None else f", until {expires_at:%FT%TZ}"
         detail = f"token {made.id}, {made.name}: {role}{until}"
-        audit.add(connection, actor=actor, action="token.create", job_id=None, detail=detail, now=now)
+        note(connection, actor, "token.create", now, detail=detail)
         return made
 
     return desk.store.transaction(work, writes=True), secret
@@ -71,7 +71,7 @@ def revoke(desk: Desk, token_id: int, actor: str, now: datetime) -> None:
     def work(connection: Connection) -> None:
         if tokens.revoke(connection, token_id, now):
             detail = f"token {token_id}, {tokens.get(connection, token_id).name}"
-            audit.add(connection, actor=actor, action="token.revoke", job_id=None, detail=detail, now=now)
+            note(connection, actor, "token.revoke", now, detail=detail)
 
     desk.store.transaction(work, writes=True)
 

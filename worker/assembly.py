@@ -1,16 +1,18 @@
 """Puts a worker together from its settings."""
 
 import os
+import platform
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from cronkeeper.common.artifacts.cache import Cache
 from cronkeeper.common.artifacts.store import ArtifactStore
-from cronkeeper.common.clock import boot_id
+from cronkeeper.common.clock import utc_now
 from cronkeeper.common.coordination.lease import Lease
 from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.model import LiveNode
@@ -19,12 +21,17 @@ from cronkeeper.common.waker import Waker
 from cronkeeper.worker.claims import Me
 from cronkeeper.worker.crond import Crond
 from cronkeeper.worker.crontab_file import Crontab, crond_pid
+from cronkeeper.worker.facts import About, gather
 from cronkeeper.worker.journal import Journal
+from cronkeeper.worker.machine import boot_of, machine
 from cronkeeper.worker.outbox import Outbox
 from cronkeeper.worker.parts import Parts, Rules
 from cronkeeper.worker.presence import Presence
 from cronkeeper.worker.process import Account, CannotStart, Processes
+from cronkeeper.worker.reload import Live, Loaded, Reload, no_file
 from cronkeeper.worker.reporter import Reporter, Send
+from cronkeeper.worker.safekeeping import Safekeeping
+from cronkeeper.worker.standing import Standing
 from cronkeeper.worker.table import Table
 from cronkeeper.worker.ticks import Spool
 from cronkeeper.worker.uploads import Uploads
@@ -56,6 +63,8 @@ class Settings:
     """How many runs go on at once; 0: as many as suit the machine."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """What the node is or has."""
+    capacity: int = 0
+    """How many jobs it may have; 0: any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +72,19 @@ class Assembled:
     """A worker, and what its loop waits on and has to stop."""
 
     worker: Worker
+    standing: Standing
     waker: Waker
     reporter: Reporter
 
 
-def assemble(settings: Settings, tree: Tree, artifacts: ArtifactStore, send: Send) -> Assembled:
-    """Make the worker; its folders are made where they are missing."""
+def assemble(
+    settings: Settings,
+    tree: Tree,
+    artifacts: ArtifactStore,
+    send: Send,
+    read: Callable[[], Loaded] = no_file,
+) -> Assembled:
+    """Make the worker; its folders are made where they are missing. `read` reads the configuration again."""
     home, fleet = settings.home, settings.fleet
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     spool = Spool(home / "spool")
@@ -76,21 +92,22 @@ def assemble(settings: Settings, tree: Tree, artifacts: ArtifactStore, send: Sen
     crond = Crond()
     waker = Waker([spool, processes, crond])
     reporter = Reporter(send, waker.set)
-    outbox = Outbox(reporter, Uploads(artifacts, waker.set))
+    safekeeping = Safekeeping(home / "runs")
+    safekeeping.start()
+    outbox = Outbox(reporter, Uploads(artifacts, waker.set), safekeeping)
     files = Cache(home / "artifacts", artifacts)
     files.notify = waker.set
-    boot = boot_id()
+    boot, live = boot_of(home), live_of(settings)
+    standing = _standing(settings, tree, live, read, waker)
     worker = Worker(
         Parts(
             tree=tree,
             lease=Lease(fleet.session_timeout if settings.lease_ends else None),
             lease_file=home / "lease",
-            presence=Presence(tree, _live(settings, boot)),
+            standing=standing,
             spool=spool,
             table=Table(settings.crontab, settings.install, spool.folder, settings.zone, crond),
-            journal=Journal(
-                home / "runs", processes, files, Allowed(fleet.run_as, settings.allow_run_as), boot
-            ),
+            journal=Journal(home / "runs", processes, files, live.account, boot),
             reporter=outbox,
             waker=waker,
         ),
@@ -98,11 +115,21 @@ def assemble(settings: Settings, tree: Tree, artifacts: ArtifactStore, send: Sen
             me=Me(settings.node, boot),
             on_time=timedelta(seconds=fleet.on_time),
             clock_grace=timedelta(seconds=fleet.clock_grace),
-            max_running=settings.max_running or RUNS_PER_CORE * len(os.sched_getaffinity(0)),
+            max_running=live.max_running,
             renew_every=fleet.session_timeout / RENEWALS if settings.lease_ends else float("inf"),
         ),
     )
-    return Assembled(worker, waker, reporter)
+    return Assembled(worker, standing, waker, reporter)
+
+
+def live_of(settings: Settings) -> Live:
+    """What of the settings may change while the worker runs."""
+    return Live(
+        labels=settings.labels,
+        capacity=settings.capacity,
+        max_running=settings.max_running or RUNS_PER_CORE * len(os.sched_getaffinity(0)),
+        account=Allowed(settings.fleet.run_as, settings.allow_run_as),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +147,28 @@ class Allowed:
         return Account.named(name)
 
 
-def _live(settings: Settings, boot: str) -> LiveNode:
-    return LiveNode(
+def _standing(
+    settings: Settings, tree: Tree, live: Live, read: Callable[[], Loaded], waker: Waker
+) -> Standing:
+    now, boot = utc_now(), boot_of(settings.home)
+    sign = LiveNode(
         name=settings.node,
         incarnation=uuid.uuid4().hex[:8],
         boot_id=boot,
         version=settings.version,
         crond=settings.crontab is not None and crond_pid() is not None,
-        labels=dict(settings.labels),
+        labels=dict(live.labels),
+        capacity=live.capacity,
+        hostname=platform.node(),
     )
+    about = About(
+        machine=machine(now),
+        home=settings.home,
+        version=settings.version,
+        crontab=settings.crontab.title if settings.crontab is not None else None,
+        timezone=settings.zone.key,
+        boot_id=boot,
+        started_at=now,
+    )
+    presence = Presence(tree, sign)
+    return Standing(tree, presence, partial(gather, about), Reload(read, now), live, waker.set)

@@ -5,9 +5,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Delete, Op
+from cronkeeper.common.log import about
 from cronkeeper.common.model import Claim, HandRun, Outcome, RunState, Skip, StartedBy, Unfinished
 from cronkeeper.worker import claims
 from cronkeeper.worker.assignment import Held, JobKey, Write
@@ -89,7 +91,7 @@ class Claiming:
             claim, waits = decision.claim, decision.waits
             start += decision.start
         handed = []
-        for hand_run in self._inbox[held.key].values():
+        for hand_run in islice(self._inbox[held.key].values(), claims.room_for_requests(claim)):
             if len(start) >= places and claims.busy(claim) is None:
                 waits = now if waits is None else waits
                 break
@@ -109,6 +111,9 @@ class Claiming:
             self._journal.clear(run_id)
         for hand_run in made.handed:
             self._inbox[made.write.held.key].pop(hand_run.run_id, None)
+            with about(hand_run.request_id):
+                more = {"job": hand_run.job_id, "run": hand_run.run_id}
+                log.info("run %s, asked for by hand, is taken from the inbox", hand_run.run_id, extra=more)
         self._forget_settled(made.write.held)
 
     def blocked_abroad(self, held: Iterable[Held]) -> list[JobKey]:

@@ -23,6 +23,9 @@ from cronkeeper.common.schedule import Due, due_ticks, next_tick
 MAX_ENDED = 300
 """Ended ticks, and skips, that a claim lists while the API is away: the tree's nodes are small."""
 
+MAX_REASON = 200
+"""Bytes of each reason there: SQL has the whole of it, from the node itself."""
+
 MAX_BESIDE = 100
 """How many runs of one job may go on at once where it allows that: a claim lists them all."""
 
@@ -143,15 +146,28 @@ def claim_by_hand(claim: Claim, run_id: str, me: Me, now: datetime) -> Decision:
     return Decision(replace(claim, unfinished=(*claim.unfinished, replace(run, outcome=outcome))))
 
 
+def room_for_requests(claim: Claim) -> int:
+    """How many more runs by hand it takes: those whose ends the API does not take in stay in it."""
+    return max(0, MAX_ENDED - sum(run.outcome is not None and run.tick is None for run in claim.unfinished))
+
+
 def note_outcomes(claim: Claim, outcomes: Mapping[str, Outcome]) -> Claim:
     """The claim with the ends of its runs in it."""
     if not any(run.run_id in outcomes and run.outcome is None for run in claim.unfinished):
         return claim
     unfinished = tuple(
-        replace(run, outcome=outcomes[run.run_id]) if run.outcome is None and run.run_id in outcomes else run
+        replace(run, outcome=_short(outcomes[run.run_id]))
+        if run.outcome is None and run.run_id in outcomes
+        else run
         for run in claim.unfinished
     )
     return replace(claim, unfinished=unfinished)
+
+
+def _short(outcome: Outcome) -> Outcome:
+    if outcome.reason is None or len(outcome.reason.encode()) <= MAX_REASON:
+        return outcome
+    return replace(outcome, reason=outcome.reason.encode()[:MAX_REASON].decode(errors="ignore"))
 
 
 def prune(spec: Spec, claim: Claim, acknowledged: Collection[str], me: Me) -> Claim:
@@ -173,8 +189,8 @@ def prune(spec: Spec, claim: Claim, acknowledged: Collection[str], me: Me) -> Cl
 def bounded(spec: Spec, claim: Claim) -> Claim:
     """The claim without the oldest of too many ends: they are in the run folders too, and reported from there.
 
-    Runs by hand stay, since the leader sends what neither the claim nor SQL knows of again. Skips have no folder:
-    the oldest become one that tells of them all.
+    Runs by hand stay (see `room_for_requests`), since the leader sends what neither the claim nor SQL knows of
+    again. Skips have no folder: the oldest become one that tells of them all.
     """
     ended = [run for run in claim.unfinished if run.outcome is not None and run.tick is not None]
     if len(ended) <= MAX_ENDED and len(claim.skips) <= MAX_ENDED:

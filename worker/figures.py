@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
 from cronkeeper.common import metrics
+from cronkeeper.common.clock import utc_now
 from cronkeeper.common.model import Skip
 from cronkeeper.worker.parts import Parts
 from cronkeeper.worker.places import Places
@@ -20,8 +21,15 @@ def watch(parts: Parts, held: Collection[object], places: Places) -> None:
     metrics.RUNS_WAITING.set_function(lambda: parts.journal.waiting)
     metrics.JOURNAL.set_function(lambda: len(parts.journal.entries))
     metrics.REPORTS_WAITING.set_function(parts.reporter.waiting)
+    metrics.REPORTS_AGE.set_function(lambda: age(parts.reporter.oldest(), utc_now()))
     metrics.LEASE_REMAINING.set_function(lambda: max(0.0, lease.deadline - lease.now()))
+    metrics.CLOCK_OFFSET.set_function(lambda: parts.standing.clock_offset)
     metrics.CRONTAB_TRUSTED.set_function(lambda: parts.table.trusted)
+
+
+def age(oldest: datetime | None, now: datetime) -> float:
+    """Seconds since then; 0 where there is nothing."""
+    return 0.0 if oldest is None else max(0.0, (now - oldest).total_seconds())
 
 
 def started(plan: Plan, now: datetime, on_time: timedelta) -> None:

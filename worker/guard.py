@@ -31,13 +31,14 @@ def become_guard(command: Sequence[str]) -> NoReturn:
 
 
 class _Signals:
-    """Passes what tells the guard to stop on to the daemon."""
+    """Passes on to the daemon what tells the guard to stop, and SIGHUP, which is for the daemon alone."""
 
     def __init__(self) -> None:
         self._child: int | None = None
-        self._told = False
+        self._told = self._hung_up = False
         signal.signal(signal.SIGTERM, self._pass_on)
         signal.signal(signal.SIGINT, self._pass_on)
+        signal.signal(signal.SIGHUP, self._hang_up)
 
     def told(self) -> bool:
         """Whether the guard was told to stop."""
@@ -48,16 +49,26 @@ class _Signals:
         self._child = child
         if self._told:
             self._tell()
+        if self._hung_up and child is not None:
+            self._hung_up = False
+            self._send(signal.SIGHUP)
 
     def _pass_on(self, _signal: int, _frame: FrameType | None) -> None:
         self._told = True
         self._tell()
 
+    def _hang_up(self, _signal: int, _frame: FrameType | None) -> None:
+        self._hung_up = self._child is None
+        self._send(signal.SIGHUP)
+
     def _tell(self) -> None:
+        self._send(signal.SIGTERM)
+
+    def _send(self, number: signal.Signals) -> None:
         if self._child is None:
             return
         try:
-            os.kill(self._child, signal.SIGTERM)
+            os.kill(self._child, number)
         except ProcessLookupError:
             return
 
@@ -68,7 +79,9 @@ def guard(command: Sequence[str]) -> int:
     pause, code = FIRST_PAUSE, 0
     while not signals.told():
         began = time.monotonic()
-        child = os.posix_spawn(command[0], list(command), {**os.environ, **SMALL, VARIABLE: str(os.getpid())})
+        variables = {**os.environ, **SMALL, VARIABLE: str(os.getpid())}
+        # One that is not ready for SIGHUP yet finds it waiting, when it is: it would end by it.
+        child = os.posix_spawn(command[0], list(command), variables, setsigmask=[signal.SIGHUP])
         signals.to(child)
         _, status = os.waitpid(child, 0)
         signals.to(None)

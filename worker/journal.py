@@ -15,15 +15,17 @@ from cronkeeper.common.errors import CronkeeperError
 from cronkeeper.common.model import Outcome, RunState, Spec, replace
 from cronkeeper.worker.assignment import JobKey
 from cronkeeper.worker.process import Account, CannotStart, Processes
-from cronkeeper.worker.run_folder import Exit, Plan, RunFolder, Started, Stopped, at_uptime, load_all
+from cronkeeper.worker.run_folder import Plan, RunFolder, Started, Stopped, load_all
 from cronkeeper.worker.timeouts import Timeouts, end_of
 from cronkeeper.worker.trim import Trim
+from cronkeeper.worker.verdict import Verdicts, failed, outcome
 
 log = logging.getLogger(__name__)
 
 MARK_PATIENCE = 5.0
 """Seconds after which an empty `started` file is no longer one that is just being written."""
 MAX_TRIES = 3
+RESTARTED = "the node was restarted while the run was unfinished"
 
 
 class Files(Protocol):
@@ -70,12 +72,16 @@ class Journal:
     uptime: Callable[[], float] = uptime
     entries: dict[str, Entry] = field(default_factory=dict)
     by_job: defaultdict[JobKey, set[str]] = field(default_factory=lambda: defaultdict(set))
+    _unended: set[str] = field(default_factory=set)
+    """Those without an outcome: while the API is away there may be very many that have one."""
     _waiting: set[str] = field(default_factory=set)
     """The cleared runs that have no process and no outcome yet."""
     _timeouts: Timeouts = field(init=False)
     _trim: Trim = field(init=False)
+    _verdicts: Verdicts = field(init=False)
 
     def __post_init__(self) -> None:
+        self._verdicts = Verdicts(self.boot_id, self.uptime)
         self._timeouts = Timeouts(self.processes, self.uptime)
         self._trim = Trim(self.uptime)
 
@@ -84,7 +90,9 @@ class Journal:
         self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
         for folder in load_all(self.root):
             entry = self._add(folder)
-            if folder.exit is not None or folder.started is not None or folder.given_up:
+            if (noted := folder.outcome) is not None:
+                self.settle(entry, noted)
+            elif folder.exit is not None or folder.started is not None or folder.given_up:
                 self._look(entry, now)
 
     def prefetch(self, spec: Spec) -> None:
@@ -112,6 +120,7 @@ class Journal:
         """Forget the run and its folder."""
         self._waiting.discard(run_id)
         self._timeouts.drop(run_id)
+        self._unended.discard(run_id)
         entry = self.entries.pop(run_id)
         self.by_job[entry.key].discard(run_id)
         if not self.by_job[entry.key]:
@@ -129,6 +138,25 @@ class Journal:
         self._look(entry, now)
         return entry if entry.outcome is not None else None
 
+    def settle(self, entry: Entry, end: Outcome) -> None:
+        """This is how the run has ended."""
+        entry.outcome = end
+        self._unended.discard(entry.folder.plan.run_id)
+
+    def learn(self, entry: Entry, end: Outcome) -> bool:
+        """The claim says that this is the end; True where that is news here."""
+        known = entry.outcome
+        better = known is None or (known.reason == RESTARTED and end.reason != RESTARTED)
+        if entry.running or not better:
+            return False
+        self.settle(entry, end)
+        return True
+
+    def began(self, entry: Entry, now: datetime) -> datetime:
+        """When the process was started that goes on."""
+        started = entry.folder.started
+        return now if started is None else self._verdicts.began(entry.folder, started, now)
+
     def order_end(self, run_id: str, cause: str) -> None:
         """Have a run end as canceled: told to and then killed, or not started if it has not been yet."""
         entry = self.entries.get(run_id)
@@ -140,7 +168,7 @@ class Journal:
         moved = []
         for run_id in sorted(self._waiting):
             entry = self.entries[run_id]
-            if entry.doubtful_since is not None or not self._this_boot(entry.folder):
+            if entry.doubtful_since is not None or not self._verdicts.this_boot(entry.folder):
                 self._look(entry, now)
             elif (cause := self._timeouts.ordered(run_id)) is not None:
                 self._cancel(entry, cause, now)
@@ -166,7 +194,8 @@ class Journal:
             elif not entry.running:
                 self._waiting.add(run_id)
         self._timeouts.end_due()
-        self._trim.look(entry.folder for entry in self.entries.values() if entry.running)
+        unended = (self.entries[run_id] for run_id in self._unended)
+        self._trim.look(entry.folder for entry in unended if entry.running)
         return ended
 
     def wait(self) -> float:
@@ -177,7 +206,7 @@ class Journal:
     @property
     def taken(self) -> int:
         """How many places are taken: by each run that has not ended, whether it goes on or is yet to be started."""
-        return sum(entry.outcome is None for entry in self.entries.values())
+        return len(self._unended)
 
     @property
     def waiting(self) -> int:
@@ -187,6 +216,7 @@ class Journal:
     def _add(self, folder: RunFolder) -> Entry:
         entry = self.entries[folder.plan.run_id] = Entry(folder)
         self.by_job[entry.key].add(folder.plan.run_id)
+        self._unended.add(folder.plan.run_id)
         return entry
 
     def _start(self, entry: Entry, now: datetime) -> None:
@@ -197,7 +227,7 @@ class Journal:
                 return
             self.processes.start(entry.folder, self.account(spec.run_as), script)
         except CronkeeperError as error:
-            entry.outcome = _failed(str(error), now)
+            self.settle(entry, failed(str(error), now))
             return
         entry.running = True
         entry.tries += 1
@@ -211,7 +241,7 @@ class Journal:
         self._timeouts.drop(entry.folder.plan.run_id)
         with contextlib.suppress(OSError):
             entry.folder.note_stopped(Stopped(self.uptime(), None, cause))
-        entry.outcome = _outcome(RunState.CANCELED, cause, now)
+        self.settle(entry, outcome(RunState.CANCELED, cause, now))
 
     def _script(self, entry: Entry) -> Path | None:
         artifact = entry.folder.plan.spec.artifact
@@ -231,21 +261,21 @@ class Journal:
         folder = entry.folder
         ended, started = folder.exit, folder.started
         if ended is not None:
-            entry.outcome = self._ended(folder, started, ended, now)
-        elif not self._this_boot(folder):
-            entry.outcome = _outcome(
-                RunState.LOST, "the node was restarted while the run was unfinished", now
-            )
+            self.settle(entry, self._verdicts.of_exit(folder, started, ended, now))
+        elif not self._verdicts.this_boot(folder):
+            self.settle(entry, outcome(RunState.LOST, RESTARTED, now))
         elif started is not None:
             self._find(entry, started, now)
         elif folder.given_up and (stopped := folder.stopped) is not None:
-            entry.outcome = _outcome(*end_of(folder.plan.spec, stopped), now)
+            self.settle(entry, outcome(*end_of(folder.plan.spec, stopped), now))
         elif folder.given_up:
-            entry.outcome = _outcome(RunState.LOST, "the job left the node before the run was started", now)
+            self.settle(
+                entry, outcome(RunState.LOST, "the job left the node before the run was started", now)
+            )
         elif (folder.path / "started").exists():
             self._doubt(entry, now)
         elif entry.tries >= MAX_TRIES:
-            entry.outcome = _failed("its process could not be marked as started; is the disk full?", now)
+            self.settle(entry, failed("its process could not be marked as started; is the disk full?", now))
 
     def _find(self, entry: Entry, started: Started, now: datetime) -> None:
         if self.processes.adopt(entry.folder, started.process):
@@ -254,12 +284,12 @@ class Journal:
             return
         ended = entry.folder.exit  # read again, now that the process is known to be gone
         if ended is not None:
-            entry.outcome = self._ended(entry.folder, started, ended, now)
+            self.settle(entry, self._verdicts.of_exit(entry.folder, started, ended, now))
         elif (stopped := entry.folder.stopped) is not None:
-            told = _outcome(*end_of(entry.folder.plan.spec, stopped), now)
-            entry.outcome = replace(told, started_at=self._began(entry.folder, started, now))
+            told = outcome(*end_of(entry.folder.plan.spec, stopped), now)
+            self.settle(entry, replace(told, started_at=self._verdicts.began(entry.folder, started, now)))
         else:
-            entry.outcome = _failed("its process was killed together with what keeps its exit code", now)
+            self.settle(entry, failed("its process was killed together with what keeps its exit code", now))
 
     def _doubt(self, entry: Entry, now: datetime) -> None:
         clock = self.uptime()
@@ -267,31 +297,4 @@ class Journal:
             entry.cleared, entry.doubtful_since = True, clock
             self._waiting.add(entry.folder.plan.run_id)
         elif clock - entry.doubtful_since > MARK_PATIENCE:
-            entry.outcome = _failed("its process could not be marked as started; is the disk full?", now)
-
-    def _ended(self, folder: RunFolder, started: Started | None, ended: Exit, now: datetime) -> Outcome:
-        state = RunState.SUCCEEDED if ended.code == 0 else RunState.FAILED
-        reason = f"killed by signal {ended.code - 128}" if 128 < ended.code <= 192 else None
-        stopped = folder.stopped
-        if stopped is not None and ended.uptime >= stopped.asked:
-            state, reason = end_of(folder.plan.spec, stopped)
-        begin, end = None, now
-        if self._this_boot(folder) and started is not None:
-            # What a shell can read of the uptime is only good to 10 ms: keep the order that is known.
-            begin = self._began(folder, started, now)
-            end = max(begin, at_uptime(ended.uptime, now, self.uptime()))
-        return Outcome(state=state, exit_code=ended.code, reason=reason, started_at=begin, ended_at=end)
-
-    def _began(self, folder: RunFolder, started: Started, now: datetime) -> datetime:
-        return max(folder.plan.claimed_at, at_uptime(started.uptime, now, self.uptime()))
-
-    def _this_boot(self, folder: RunFolder) -> bool:
-        return folder.plan.boot_id == self.boot_id
-
-
-def _failed(reason: str, now: datetime) -> Outcome:
-    return _outcome(RunState.FAILED, reason, now)
-
-
-def _outcome(state: RunState, reason: str, now: datetime) -> Outcome:
-    return Outcome(state=state, exit_code=None, reason=reason, started_at=None, ended_at=now)
+            self.settle(entry, failed("its process could not be marked as started; is the disk full?", now))

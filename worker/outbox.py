@@ -3,12 +3,15 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from cronkeeper.common.clock import uptime
-from cronkeeper.common.model import Output, Report, replace
+from cronkeeper.common.model import Outcome, Output, Report, replace
 from cronkeeper.worker.kept import IN_REPORT
+from cronkeeper.worker.outputs import is_dropped
 from cronkeeper.worker.reporter import Reporter
+from cronkeeper.worker.reports import of_end
 from cronkeeper.worker.run_folder import RunFolder
 from cronkeeper.worker.uploads import Done
 
@@ -23,11 +26,19 @@ class Storing(Protocol):
     def done(self) -> list[Done]: ...
 
 
+class Keeping(Protocol):
+    """Looks after the ends that wait (see `safekeeping`)."""
+
+    def add(self, folder: RunFolder, outcome: Outcome) -> None: ...
+    def drop(self, run_id: str) -> None: ...
+
+
 @dataclass(slots=True)
 class Held:
     """The end of a run whose output is being stored; `told` once it went out without that."""
 
     report: Report
+    folder: RunFolder
     until: float
     told: bool = False
 
@@ -39,9 +50,12 @@ class Outbox:
     until then the run's folder stays, and whatever is restarted, it is done again from there.
     """
 
-    def __init__(self, reporter: Reporter, uploads: Storing, clock: Callable[[], float] = uptime) -> None:
+    def __init__(
+        self, reporter: Reporter, uploads: Storing, keeping: Keeping, clock: Callable[[], float] = uptime
+    ) -> None:
         self._reporter = reporter
         self._uploads = uploads
+        self._keeping = keeping
         self._clock = clock
         self._held: dict[str, Held] = {}
 
@@ -49,21 +63,23 @@ class Outbox:
         """Send it soon, and again until it is acknowledged."""
         self._reporter.submit(report)
 
-    def submit_end(self, report: Report, folder: RunFolder) -> None:
+    def submit_end(self, folder: RunFolder, outcome: Outcome) -> None:
         """Send it soon, or once what the run wrote is stored, where that is more than goes along."""
+        self._keeping.add(folder, outcome)
+        report = of_end(folder, outcome)
         cap = folder.plan.spec.max_output
-        outputs = {"stdout": report.stdout, "stderr": report.stderr}
+        written = {"stdout": report.stdout, "stderr": report.stderr}
         large = {
             stream: output.size
-            for stream, output in outputs.items()
-            if output is not None and min(output.size, cap) > IN_REPORT
+            for stream, output in written.items()
+            if output is not None and min(output.size, cap) > IN_REPORT and not is_dropped(folder, stream)
         }
         if not large:
-            self._reporter.submit(report)
+            self._reporter.submit(report, folder)
         elif report.run_id in self._held:
             self._held[report.run_id].report = report
         else:
-            self._held[report.run_id] = Held(report, self._clock() + PATIENCE)
+            self._held[report.run_id] = Held(report, folder, self._clock() + PATIENCE)
             self._uploads.request(folder, large)
 
     def acknowledged(self) -> list[str]:
@@ -75,35 +91,32 @@ class Outbox:
                     held.report,
                     stdout=_stored(held.report.stdout, done.stored.get("stdout")),
                     stderr=_stored(held.report.stderr, done.stored.get("stderr")),
-                )
+                ),
+                held.folder,
             )
         clock = self._clock()
         for held in self._held.values():
             if not held.told and held.until <= clock:
                 held.told = True
-                self._reporter.submit(held.report)
-        acknowledged = self._reporter.acknowledged()
+                self._reporter.submit(held.report, held.folder)
+        acknowledged = [run_id for run_id in self._reporter.acknowledged() if run_id not in self._held]
         for run_id in acknowledged:
-            if (waiting := self._held.get(run_id)) is not None:
-                waiting.report = _bare(waiting.report)
-        return [run_id for run_id in acknowledged if run_id not in self._held]
+            self._keeping.drop(run_id)
+        return acknowledged
 
     def waiting(self) -> int:
         """How many reports have not been acknowledged yet, those that have not been sent among them."""
         held = list(self._held.values())  # at once, for other threads ask too
         return self._reporter.waiting() + sum(not each.told for each in held)
 
+    def oldest(self) -> datetime | None:
+        """When that happened which has waited longest to be told; None where nothing waits."""
+        return self._reporter.oldest()
+
     def wait(self) -> float:
         """Seconds until `acknowledged` is wanted, if nothing wakes it before; infinite where it is not."""
         untold = [held.until for held in self._held.values() if not held.told]
         return max(0.0, min(untold) - self._clock()) if untold else math.inf
-
-
-def _bare(report: Report) -> Report:
-    """Without what the API has by now: where a store is away for hours, very many may wait."""
-    outputs = {"stdout": report.stdout, "stderr": report.stderr}
-    bare = {stream: replace(each, data=b"") for stream, each in outputs.items() if each is not None}
-    return replace(report, **bare)
 
 
 def _stored(output: Output | None, stored: int | None) -> Output | None:

@@ -10,7 +10,7 @@ from cronkeeper.common.waker import Waker
 from cronkeeper.worker.claims import Me
 from cronkeeper.worker.journal import Journal
 from cronkeeper.worker.outbox import Outbox
-from cronkeeper.worker.presence import Presence
+from cronkeeper.worker.standing import Standing
 from cronkeeper.worker.table import Table
 from cronkeeper.worker.ticks import Spool
 
@@ -22,7 +22,7 @@ class Parts:
     tree: Tree
     lease: Lease
     lease_file: Path
-    presence: Presence
+    standing: Standing
     spool: Spool
     table: Table
     journal: Journal

@@ -6,6 +6,7 @@ import pwd
 import resource
 import select
 import shutil
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ PATH = "/usr/local/bin:/usr/bin:/bin"
 SHELL = "/bin/sh"
 EXECUTABLE = (b"\x7fELF", b"#!")
 """What the kernel starts by itself; the libraries would hand anything else to a shell."""
+IGNORED = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTTIN, signal.SIGTTOU, signal.SIGTSTP}
+"""Signals that may stay so: Popen sees to the first two, which Python ignores, and jobs have no terminal."""
 
 
 class CannotStart(CronkeeperError):
@@ -58,6 +61,8 @@ class Processes:
         self._epoll = select.epoll()
         self._watched: dict[int, tuple[str, subprocess.Popen[bytes] | None]] = {}
         self._soft_limit = _allow_many_files()
+        self._score = _score_of_jobs()
+        _inherit_nothing_odd()
 
     def fileno(self) -> int:
         """For a selector."""
@@ -79,7 +84,7 @@ class Processes:
                 stdin, stdout, stderr = _streams(folder, stack)
                 wrapper = [SHELL, str(WRAPPER), str(folder.path), str(self._lease_file)]
                 child = subprocess.Popen(
-                    [*wrapper, str(self._soft_limit), account.home, *user, *words],
+                    [*wrapper, str(self._soft_limit), self._score, account.home, *user, *words],
                     stdin=stdin,
                     stdout=stdout,
                     stderr=stderr,
@@ -230,3 +235,25 @@ def _allow_many_files() -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return soft
+
+
+def _score_of_jobs() -> str:
+    """What jobs have to set where this daemon is spared by the kernel when memory is short: they must not be."""
+    return "0" if int(Path("/proc/self/oom_score_adj").read_text()) < 0 else ""
+
+
+def _inherit_nothing_odd() -> None:
+    """Rid this process of what it was started with and jobs would inherit, and would not have under cron.
+
+    A shell can't trap what it was started to ignore: nohup(1) leaves SIGHUP so, and a shell SIGINT for what it
+    starts in the background. What has a handler here is as usual in what we start. systemd gives root no groups.
+    """
+    for number in signal.valid_signals() - IGNORED:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda _signal, _frame: None)
+    # SIGHUP stays as it is: who handles it lets it in.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals() - {signal.SIGHUP})
+    if os.geteuid() == 0:
+        own = pwd.getpwuid(0)
+        with contextlib.suppress(PermissionError):  # in a container whose users are mapped
+            os.initgroups(own.pw_name, own.pw_gid)

@@ -5,30 +5,33 @@ run folders and claims are the journal, and after a restart the worker submits f
 """
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Protocol
 
 import urllib3
 
-from cronkeeper.common.errors import CronkeeperError, Unavailable
+from cronkeeper.common.errors import CronkeeperError
 from cronkeeper.common.model import Report, decode, encode
 from cronkeeper.common.signing import NODE_HEADER, SIGNATURE_HEADER, NodeKey
+from cronkeeper.worker.outputs import with_outputs
+from cronkeeper.worker.pace import MAX_BATCH, NotTaken, Pace
+from cronkeeper.worker.report_queue import ReportQueue, Waiting
+from cronkeeper.worker.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
-MAX_BATCH = 200
-MAX_BATCH_BYTES = 4 * 1024 * 1024
-"""Of what the runs wrote; the API takes several times as much in one request."""
 LINGER = 0.02
 """Seconds that a batch waits for company."""
 MANY = 10
 LINGER_WITH_MANY = 0.5
 """So long it waits, unless it is full, where at least `MANY` reports wait, or just did: it saves a burst most of
 the requests."""
-RETRY_FIRST = 0.2
-RETRY_MOST = 5.0
 TIMEOUT = 10.0
+NOT_OF_THE_BATCH = frozenset({401, 403, 404, 429, 502, 503, 504})
+"""Refusals that other reports would meet as well."""
 
 
 class Send(Protocol):
@@ -55,25 +58,36 @@ class HttpSend:
         }
         try:
             answer = self._http.request("POST", self._url, body=body, headers=headers)
+        except (urllib3.exceptions.ReadTimeoutError, urllib3.exceptions.ProtocolError) as error:
+            raise NotTaken(f"the API at {self._url} does not answer: {error}", too_much=True) from error
         except urllib3.exceptions.HTTPError as error:
-            raise Unavailable(f"the API at {self._url} does not answer: {error}") from error
+            raise NotTaken(f"the API at {self._url} does not answer: {error}") from error
         if answer.status != 200:
-            said = answer.data[:300].decode(errors="replace")
-            raise Unavailable(f"the API at {self._url} refused reports with {answer.status}: {said}")
+            raise self._refusal(answer)
         try:
             return decode(answer.data, dict[str, list[str]])["acknowledged"]
         except (ValueError, KeyError) as error:
-            raise Unavailable(f"what answers at {self._url} is not the API: {error}") from error
+            raise NotTaken(f"what answers at {self._url} is not the API: {error}") from error
+
+    def _refusal(self, answer: urllib3.BaseHTTPResponse) -> NotTaken:
+        said = answer.data[:300].decode(errors="replace")
+        wish = answer.headers.get("Retry-After", "")
+        return NotTaken(
+            f"the API at {self._url} refused reports with {answer.status}: {said}",
+            retry_after=float(wish) if re.fullmatch("[0-9]{1,9}", wish) else 0.0,
+            refused=answer.status not in NOT_OF_THE_BATCH,
+        )
 
 
 class Reporter:
     """The queue of reports: of each run only the newest waits."""
 
-    def __init__(self, send: Send, notify: Callable[[], None]) -> None:
+    def __init__(self, send: Send, notify: Callable[[], None], pace: Pace | None = None) -> None:
         self._send = send
         self._notify = notify
+        self._pace = Pace() if pace is None else pace
         self._wake = threading.Condition()
-        self._waiting: dict[str, Report] = {}
+        self._queue = ReportQueue()
         self._acknowledged: dict[str, None] = {}
         self._stopped = self._busy = self._left_over = False
         self._thread = threading.Thread(target=self._loop, name="reporter", daemon=True)
@@ -82,10 +96,10 @@ class Reporter:
         """Begin to send."""
         self._thread.start()
 
-    def submit(self, report: Report) -> None:
-        """Send it soon, and again until it is acknowledged."""
+    def submit(self, report: Report, folder: RunFolder | None = None) -> None:
+        """Send it soon, and again until it is acknowledged; what the run wrote is read from its folder then."""
         with self._wake:
-            self._waiting[report.run_id] = report
+            self._queue.add(report, folder)
             self._acknowledged.pop(report.run_id, None)  # that was of an older one, which says less
             self._wake.notify()
 
@@ -98,7 +112,12 @@ class Reporter:
     def waiting(self) -> int:
         """How many reports have not been acknowledged yet."""
         with self._wake:
-            return len(self._waiting)
+            return len(self._queue)
+
+    def oldest(self) -> datetime | None:
+        """When that happened which has waited longest to be told; None where nothing waits."""
+        with self._wake:
+            return self._queue.oldest()
 
     def stop(self, timeout: float = 2.0) -> None:
         """Send what is waiting, if that takes no longer than `timeout`, and stop."""
@@ -107,53 +126,79 @@ class Reporter:
             self._wake.notify()
         self._thread.join(timeout)
 
+    def send_next(self) -> float | None:
+        """Hand one batch over; returns for how many seconds to leave the API alone, None where it took it in."""
+        with self._wake:
+            taken = self._queue.take(self._pace.batch)
+        batch = _read(taken, self._pace.batch_bytes)
+        with self._wake:
+            self._queue.put_back(taken[len(batch) :])
+            self._left_over = len(batch) < len(self._queue)
+        waiting = [each for each, _ in batch]
+        try:
+            acknowledged = set(self._send([report for _, report in batch]))
+            if not acknowledged:
+                raise NotTaken("the API answers, and acknowledges nothing")
+        except CronkeeperError as error:
+            return self._put_back(waiting, error)
+        self._pace.went_well()
+        self._settle(waiting, acknowledged)
+        return None
+
     def _loop(self) -> None:
-        pause = RETRY_FIRST
-        while (batch := self._next_batch()) is not None:
-            try:
-                acknowledged = self._send(batch)
-            except CronkeeperError as error:
-                if pause in (RETRY_FIRST, RETRY_MOST):
-                    log.warning("%d reports wait: %s", self.waiting(), error)
-                with self._wake:
-                    if self._stopped:
-                        return
-                    self._wake.wait_for(lambda: self._stopped, timeout=pause)
-                pause = min(2 * pause, RETRY_MOST)
+        while self._await_company():
+            pause = self.send_next()
+            if pause is None:
                 continue
-            pause = RETRY_FIRST
-            self._settle(batch, set(acknowledged))
+            with self._wake:
+                if self._stopped:
+                    return
+                self._wake.wait_for(lambda: self._stopped, timeout=pause)
 
-    def _next_batch(self) -> list[Report] | None:
+    def _await_company(self) -> bool:
+        """Wait until there is something to send, and a little for more; False once that is over for good."""
         with self._wake:
-            self._wake.wait_for(lambda: bool(self._waiting) or self._stopped)
+            self._wake.wait_for(lambda: len(self._queue) > 0 or self._stopped)
             if not self._stopped and not self._left_over:
-                self._busy = self._busy or len(self._waiting) >= MANY
+                self._busy = self._busy or len(self._queue) >= MANY
                 linger = LINGER_WITH_MANY if self._busy else LINGER
-                self._wake.wait_for(lambda: self._stopped or len(self._waiting) >= MAX_BATCH, timeout=linger)
-            self._busy = len(self._waiting) >= MANY
-            batch = _first(self._waiting.values())
-            self._left_over = len(batch) < len(self._waiting)
-            return batch if batch else None
+                self._wake.wait_for(lambda: self._stopped or len(self._queue) >= MAX_BATCH, timeout=linger)
+            self._busy = len(self._queue) >= MANY
+            return len(self._queue) > 0
 
-    def _settle(self, batch: Sequence[Report], acknowledged: set[str]) -> None:
+    def _put_back(self, batch: Sequence[Waiting], error: CronkeeperError) -> float:
+        """Let them wait again; returns for how many seconds."""
+        if self._pace.told:
+            log.warning("%d reports wait: %s", self.waiting(), error)
         with self._wake:
-            for report in batch:
-                if report.run_id not in acknowledged or self._waiting.get(report.run_id) is not report:
+            if isinstance(error, NotTaken) and error.refused and len(batch) == 1:
+                batch[0].put_off += 1
+                log.error("the report of run %s waits behind all others", batch[0].report.run_id)
+            self._queue.put_back(batch)
+        return self._pace.failed(error)
+
+    def _settle(self, batch: Sequence[Waiting], acknowledged: set[str]) -> None:
+        with self._wake:
+            for waiting in batch:
+                if not self._queue.holds(waiting):
                     continue  # a newer one, which says more, is still to go
-                del self._waiting[report.run_id]
-                if report.state.final:
-                    self._acknowledged[report.run_id] = None
+                if waiting.report.run_id not in acknowledged:
+                    self._queue.put_back([waiting])
+                    continue
+                self._queue.remove(waiting)
+                if waiting.report.state.final:
+                    self._acknowledged[waiting.report.run_id] = None
         self._notify()
 
 
-def _first(waiting: Iterable[Report]) -> list[Report]:
-    """The first of the reports, as many as fit into one batch."""
-    batch: list[Report] = []
+def _read(taken: Iterable[Waiting], limit: int) -> list[tuple[Waiting, Report]]:
+    """The first of them with what the runs wrote, as many as have room in one batch."""
+    batch: list[tuple[Waiting, Report]] = []
     size = 0
-    for report in waiting:
+    for waiting in taken:
+        report = waiting.report if waiting.folder is None else with_outputs(waiting.report, waiting.folder)
         size += sum(len(output.data) for output in (report.stdout, report.stderr) if output is not None)
-        if batch and (len(batch) == MAX_BATCH or size > MAX_BATCH_BYTES):
+        if batch and size > limit:
             break
-        batch.append(report)
+        batch.append((waiting, report))
     return batch

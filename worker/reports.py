@@ -2,9 +2,10 @@
 
 from datetime import datetime
 
-from cronkeeper.common.model import Outcome, Report, RunState, Skip, StartedBy, Unfinished, replace
+from cronkeeper.common.model import Outcome, Output, Report, RunState, Skip, StartedBy, Unfinished, replace
 from cronkeeper.worker.assignment import Held
 from cronkeeper.worker.claims import skip_id
+from cronkeeper.worker.outputs import size_of
 from cronkeeper.worker.run_folder import RunFolder
 
 
@@ -14,15 +15,15 @@ def of_start(folder: RunFolder, now: datetime) -> Report:
 
 
 def of_end(folder: RunFolder, outcome: Outcome) -> Report:
-    """The run has ended; what it wrote goes along."""
+    """The run has ended. Of what it wrote only the sizes are told here: see `outputs.with_outputs`."""
     return replace(
         _of(folder, outcome.state),
         started_at=outcome.started_at,
         ended_at=outcome.ended_at,
         exit_code=outcome.exit_code,
         reason=outcome.reason,
-        stdout=folder.output("stdout"),
-        stderr=folder.output("stderr"),
+        stdout=Output(size=size_of(folder, "stdout"), data=b""),
+        stderr=Output(size=size_of(folder, "stderr"), data=b""),
     )
 
 

@@ -4,7 +4,8 @@ plan      what is to be run, and everything that a report of it says (JSON, neve
 exit      made beforehand with its block allocated; "<exit code> <uptime>" once the process has ended
 started   made by the one wrapper that won: its line of /proc/<pid>/stat, and the uptime; or by the daemon,
           where it gave the run up so that no wrapper starts it
-stdout, stderr
+stdout, stderr; with `.dropped` behind the name once their content was let go of (see `outputs`)
+outcome   what became of the run (JSON), where the API does not acknowledge that soon (see `safekeeping`)
 stdin     what the job says that it reads; env: what the job adds to the environment, as lines for a shell; both
           are readable by all, for another user's process gets them open, and the folder is closed to everyone
 stopped   "<uptime of SIGTERM> <uptime of SIGKILL, or -> [<why, if not for its timeout>]"; made beforehand as `exit`
@@ -22,8 +23,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cronkeeper.common.errors import CronkeeperError
-from cronkeeper.common.model import Concurrency, Output, Spec, StartedBy, decode, encode
-from cronkeeper.worker.kept import IN_REPORT, KeptFile
+from cronkeeper.common.model import Concurrency, Outcome, Spec, StartedBy, decode, encode
 
 EXIT_BYTES = 32
 BLANK = b" " * (EXIT_BYTES - 1) + b"\n"
@@ -32,7 +32,7 @@ ROOM = b" " * 127 + b"\n"
 NEVER = "-"
 OURS = "CRONKEEPER_"
 """What the names of the variables begin with that are ours alone."""
-FILES = ("plan", "exit", "started", "stdout", "stderr", "stdin", "env", "stopped")
+FILES = ("plan", "exit", "started", "stdout", "stderr", "stdin", "env", "stopped", "outcome")
 """In the order in which they are removed: without its plan a folder is no run any more."""
 GIVEN_UP = "given up\n"
 
@@ -184,17 +184,18 @@ class RunFolder:
         finally:
             os.close(descriptor)
 
-    def output(self, stream: str) -> Output:
-        """What the run wrote, as far as it goes along in a report."""
-        size = 0
+    @property
+    def outcome(self) -> Outcome | None:
+        """Read what was noted; None also where that was not written to its end."""
         try:
-            size = (self.path / stream).stat().st_size
-            if size == 0:  # most runs leave one of them empty at least
-                return Output(size=0, data=b"")
-            with KeptFile(self.path / stream, size, min(self.plan.spec.max_output, IN_REPORT)) as kept:
-                return Output(size=size, data=kept.readall())
-        except OSError:  # not there, or cut short at this moment by a process that was left behind
-            return Output(size=size, data=b"")
+            return decode((self.path / "outcome").read_bytes(), Outcome)
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def note_outcome(self, outcome: Outcome) -> None:
+        """Write it down; the first one stays. A folder that is gone needs none. Raises: OSError."""
+        with contextlib.suppress(FileExistsError, FileNotFoundError):
+            _write_new(self.path / "outcome", encode(outcome))
 
     def remove(self) -> None:
         """Forget the run, at once: what a crash leaves of the files is swept away by `load_all`.

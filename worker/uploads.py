@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from cronkeeper.common.artifacts.store import ArtifactStore, OutputName
 from cronkeeper.worker.kept import KeptFile
+from cronkeeper.worker.outputs import is_dropped
 from cronkeeper.worker.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -96,9 +97,11 @@ class Uploads:
             try:
                 content = KeptFile(task.folder.path / stream, size, plan.spec.max_output)
             except OSError as error:
-                log.error("the %s of run %s can't be read: %s", stream, plan.run_id, error)
+                if not is_dropped(task.folder, stream):
+                    log.error("the %s of run %s can't be read: %s", stream, plan.run_id, error)
                 continue
             with io.BufferedReader(content, 1024 * 1024) as reader:
                 self._store.put_output(OutputName(plan.run_id, stream), reader, content.size)
-            stored[stream] = content.size
+            if not is_dropped(task.folder, stream):  # else a part of it was nothing but zeros
+                stored[stream] = content.size
         return stored

@@ -7,7 +7,7 @@ from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import NoNode
 from cronkeeper.common.coordination.watch import ChildWatch
 from cronkeeper.common.errors import Unavailable
-from cronkeeper.common.model import HandRun, Outcome, RunState, StartedBy, Unfinished, decode
+from cronkeeper.common.model import HandRun, StartedBy, Unfinished, decode
 from cronkeeper.common.schedule import next_tick
 from cronkeeper.worker import claims, figures, lease_file, reports
 from cronkeeper.worker.agenda import Agenda
@@ -16,6 +16,7 @@ from cronkeeper.worker.claiming import Claiming, Made, job_key
 from cronkeeper.worker.journal import Entry
 from cronkeeper.worker.parts import Parts, Rules
 from cronkeeper.worker.places import Places, Turns
+from cronkeeper.worker.reconcile import reconcile
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,10 @@ class Worker:
         self._complaint: str | None = None
         self._broken_off = False
         """Whether the last round was ended by an error that nobody foresaw."""
+        self._left: list[Entry] = []
+        """What had ended before the start: nobody is told of it until this is known to be the node's one worker."""
+        self._knows_claims = False
+        """Whether the claims were ever read: until then the crontab stays as it is."""
         figures.watch(parts, self._assignment.held, self._places)
 
     def start(self, now: datetime) -> None:
@@ -67,7 +72,10 @@ class Worker:
         self._parts.journal.load(now)
         for entry in self._parts.journal.entries.values():
             if entry.outcome is not None:
-                self._end(entry, self._parts.lease.now())
+                self._left.append(entry)
+            elif entry.running:
+                began = self._parts.journal.began(entry, now)
+                self._parts.reporter.submit(reports.of_start(entry.folder, began))
 
     def step(self, now: datetime) -> float:
         """One round. Returns after how many seconds the next one is wanted, if nothing wakes it before."""
@@ -76,6 +84,7 @@ class Worker:
             self._assignment.forget()
             self._next_resync = self._next_renewal = 0.0
         self._broken_off = True
+        self._reload(now)
         self._take_filed(now)
         for entry in self._parts.journal.poll(now):
             self._end(entry, clock)
@@ -83,7 +92,8 @@ class Worker:
             self._acknowledge(run_id)
         if clock >= self._next_try:
             self._with_tree(now, clock)
-        self._parts.table.keep(self._assignment.held.values(), now, clock)
+        if self._knows_claims:
+            self._parts.table.keep(self._assignment.held.values(), now, clock)
         if self._parts.table.trusted != self._trusted:
             self._trusted = self._parts.table.trusted
             for key in self._assignment.held:
@@ -92,6 +102,12 @@ class Worker:
         self.running, self.waiting = self._parts.journal.taken, self._places.waiting
         self._places.tell()
         return self._next_wake(now, self._parts.lease.now())
+
+    def _reload(self, now: datetime) -> None:
+        live = self._parts.standing.reload(now)
+        if live is not None:
+            self._places.total = live.max_running
+            self._parts.journal.account = live.account
 
     def _take_filed(self, now: datetime) -> None:
         if self._parts.spool.take():
@@ -106,19 +122,23 @@ class Worker:
     def _with_tree(self, now: datetime, clock: float) -> None:
         try:
             self._renew(clock)
-            if self._parts.presence.announce(clock):
+            if self._parts.standing.keep(clock, resync=clock >= self._next_resync):
                 self._next_resync = 0.0
+            while self._left:
+                self._end(self._left.pop(), clock)
             self._observe(now, clock)
+            self._knows_claims = True
             if self._parts.lease.may_act(self._parts.lease.now()):
                 self._claim(now, clock)
             if self._parts.lease.may_act(self._parts.lease.now() + START_MARGIN):
                 self._start_cleared(now)
+            self._parts.standing.tell(now, clock)
             self._complaint = None
         except (Unavailable, NoNode) as error:
             self._next_try, self._next_resync = clock + RETRY, 0.0
             self._next_renewal = 0.0
             if isinstance(error, NoNode):
-                self._parts.presence.forget()
+                self._parts.standing.forget()
             if str(error) != self._complaint:
                 log.warning("nothing is claimed until the tree answers: %s", error)
             self._complaint = str(error)
@@ -172,37 +192,19 @@ class Worker:
             self._parts.journal.prefetch(held.spec)
             self._claiming.drop_unclaimed(held)
             for run in held.claim.unfinished:
-                if (end := self._reconcile(held, run, now)) is not None:
-                    self._end(end, clock)
+                self._reconcile(held, run, now, clock)
             for skip in held.claim.skips:
                 self._parts.reporter.submit(reports.of_skip(held, skip, self._rules.me.node, now))
             self._agenda.touch(held.key, StartedBy.ADOPTION)
 
-    def _reconcile(self, held: Held, run: Unfinished, now: datetime) -> Entry | None:
-        """Bring a run in a claim that was just read together with what this node knows of it.
-
-        Returns the run where the claim knows of its end and the folder does not: it failed before it began.
-        """
-        mine = run.node == self._rules.me.node
-        entry = self._parts.journal.entries.get(run.run_id) if mine else None
-        if entry is not None:
-            if entry.outcome is not None or entry.running:
-                return None
-            if run.outcome is None:
-                self._parts.journal.clear(run.run_id)
-                return None
-            entry.outcome = run.outcome
-            return entry
-        if run.outcome is not None:
-            self._parts.reporter.submit(reports.of_claimed(held, run, run.outcome))
-        elif mine:
-            reason = "the node knows nothing of it any more: its run folder is gone"
-            outcome = Outcome(
-                state=RunState.LOST, exit_code=None, reason=reason, started_at=None, ended_at=now
-            )
-            self._claiming.gone[run.run_id] = outcome
-            self._parts.reporter.submit(reports.of_claimed(held, run, outcome))
-        return None
+    def _reconcile(self, held: Held, run: Unfinished, now: datetime, clock: float) -> None:
+        found = reconcile(self._parts.journal, held, run, self._rules.me.node, now)
+        if found.gone is not None:
+            self._claiming.gone[run.run_id] = found.gone
+        if found.ended is not None:
+            self._end(found.ended, clock)
+        elif found.report is not None:
+            self._parts.reporter.submit(found.report)
 
     def _claim(self, now: datetime, clock: float) -> None:
         self._agenda.touch_due(now, StartedBy.CLOCK)
@@ -258,7 +260,7 @@ class Worker:
 
     def _end(self, entry: Entry, clock: float) -> None:
         assert entry.outcome is not None
-        self._parts.reporter.submit_end(reports.of_end(entry.folder, entry.outcome), entry.folder)
+        self._parts.reporter.submit_end(entry.folder, entry.outcome)
         self._agenda.touch_at(entry.key, clock + OUTCOME_PATIENCE)
         held = self._assignment.held.get(entry.key)
         if held is not None and claims.takes_turns(held.spec):
@@ -292,6 +294,7 @@ class Worker:
             return 0.0
         waits = [self._next_resync - clock, self._next_renewal - clock, self._agenda.wait(now, clock)]
         waits += [self._parts.journal.wait(), self._parts.reporter.wait(), self._parts.table.wait(clock)]
+        waits.append(self._parts.standing.wait(clock))
         if self._parts.journal.waiting:
             waits.append(RETRY)
         return max(0.0, min(waits))

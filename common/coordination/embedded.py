@@ -1,5 +1,6 @@
 """The tree inside the process: for an install without ZooKeeper, and for the simulation."""
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,12 +32,18 @@ class EmbeddedServer:
     when what it wrote is on the disk; others may see it a moment before, but what they write because of it
     reaches the disk after it. Ephemeral nodes and sessions end with the process. Watches and listeners are
     called by the thread whose call made the change. `clock` counts the timeout of a session that no client
-    is connected to; that it is over is noticed at the next call of any client.
+    is connected to; that it is over is noticed at the next call of any client. `wall` says when a node is
+    written; of what was read from the file that is not known.
     """
 
-    def __init__(self, log_path: Path | None, clock: Callable[[], float] = boottime) -> None:
+    def __init__(
+        self,
+        log_path: Path | None,
+        clock: Callable[[], float] = boottime,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         """Raises: Damaged, Conflict (another process has the file), Unavailable (it can't be written)."""
-        self._core = Core(log_path, clock)
+        self._core = Core(log_path, clock, wall)
 
     def connect(
         self, session_timeout: float = 6.0, session: tuple[int, bytes] | None = None

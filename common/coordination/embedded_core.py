@@ -3,6 +3,7 @@
 import itertools
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,9 +46,12 @@ class Core:
     Watches and clients are told by the thread whose call made the change, after it has let go of the lock.
     """
 
-    def __init__(self, log_path: Path | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, log_path: Path | None, clock: Callable[[], float], wall: Callable[[], float] = time.time
+    ) -> None:
         """Raises: Damaged, Conflict (the file is in use)."""
         self._clock = clock
+        self._wall = wall
         self._lock = threading.Lock()
         self._closed = False
         self._sessions: dict[int, _Attached] = {}
@@ -55,7 +59,7 @@ class Core:
         self._ids = itertools.count(1)
         self._watches: dict[str, dict[tuple[Client, Notify], None]] = {}
         self._log: TreeLog | None = None
-        self._nodes = Nodes({})
+        self._nodes = Nodes({}, wall)
         if log_path is not None:
             self._open(log_path)
 
@@ -156,7 +160,7 @@ class Core:
     def _open(self, path: Path) -> None:
         self._log = TreeLog(path)
         try:
-            self._nodes = Nodes(self._log.load())
+            self._nodes = Nodes(self._log.load(), self._wall)
             self._log.compact(self._nodes.persistent())
         except CronkeeperError:
             self._log.close()

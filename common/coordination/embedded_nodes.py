@@ -1,7 +1,8 @@
 """The nodes of the embedded tree: ZooKeeper's rules, without sessions, watches, locks or disk."""
 
+import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from cronkeeper.common.errors import CronkeeperError, Invalid
@@ -17,7 +18,9 @@ Changes = dict[str, Node | None]
 class Nodes:
     """All nodes by their paths. The root always exists. Not thread-safe."""
 
-    def __init__(self, nodes: dict[str, Node] | None = None) -> None:
+    def __init__(self, nodes: dict[str, Node] | None = None, wall: Callable[[], float] = time.time) -> None:
+        """`wall` is the clock that says when something is written, in seconds since 1970."""
+        self._wall = wall
         self._nodes: dict[str, Node] = {}
         self._children: defaultdict[str, set[str]] = defaultdict(set)
         self._owned: defaultdict[int, set[str]] = defaultdict(set)
@@ -81,10 +84,10 @@ class Nodes:
         match op:
             case Create():
                 self._check_free(op.path)
-                self._put(op.path, Node(op.data, 0, session_id if op.ephemeral else 0))
+                self._put(op.path, Node(op.data, 0, session_id if op.ephemeral else 0, self._wall()))
             case SetData():
                 node = self._at_version(op.path, op.version)
-                self._put(op.path, Node(op.data, node.version + 1, node.owner))
+                self._put(op.path, Node(op.data, node.version + 1, node.owner, self._wall()))
             case Delete():
                 self._at_version(op.path, op.version)
                 if self._children.get(op.path):

@@ -58,6 +58,16 @@ def inbox_entry(node_name: str, run_id: str) -> str:
     return f"{NODES}/{node_name}/inbox/{run_id}"
 
 
+def facts(node_name: str) -> str:
+    """What the node's worker said last of its machine."""
+    return f"{NODES}/{node_name}/facts"
+
+
+def reload(node_name: str) -> str:
+    """The request to the node's worker to read its configuration again; its data is the request's id."""
+    return f"{NODES}/{node_name}/reload"
+
+
 def parked(job_id: int, copy: int) -> str:
     """The claim of a job that was on a node, and may be on none of those that are live now."""
     return f"{PARKED}/{job_id}.{copy}"

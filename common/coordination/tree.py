@@ -43,6 +43,8 @@ class Node:
     version: int
     owner: int
     """The session that an ephemeral node lives with; 0 for a persistent one."""
+    modified: float = field(default=0.0, compare=False)
+    """When the data was last written, in seconds since 1970 by the clock of whoever keeps the tree; 0: unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -268,7 +268,7 @@ def _found(answers: Iterable[Any]) -> Iterator[Any]:
 
 def _node(answer: Any) -> Node:
     data, stat = answer
-    return Node(data, stat.version, stat.ephemeralOwner)
+    return Node(data, stat.version, stat.ephemeralOwner, stat.mtime / 1000)
 
 
 def _refusal(batch: Batch) -> Invalid | None:

@@ -19,11 +19,29 @@ class Entry:
     action: str
     job_id: int | None
     detail: str
+    request_id: str | None = None
+    """The request that asked for it, up to 64 characters."""
 
 
-def add(conn: Connection, *, actor: str, action: str, job_id: int | None, detail: str, now: datetime) -> None:
+def add(  # noqa: PLR0913 - one for each column
+    conn: Connection,
+    *,
+    actor: str,
+    action: str,
+    job_id: int | None,
+    detail: str,
+    now: datetime,
+    request_id: str | None = None,
+) -> None:
     """Write down what is done in this same transaction."""
-    values = {"at": now, "actor": actor, "action": action, "job_id": job_id, "detail": detail}
+    values = {
+        "at": now,
+        "actor": actor,
+        "action": action,
+        "job_id": job_id,
+        "detail": detail,
+        "request_id": request_id,
+    }
     conn.execute(sa.insert(audit), values)
 
 

@@ -37,6 +37,17 @@ def get(conn: Connection, name: str) -> Node:
     return Node(**row._asdict())
 
 
+def remove(conn: Connection, name: str) -> None:
+    """Let a node out: from now on its key opens nothing. Raises: NotFound."""
+    if conn.execute(sa.delete(node).where(node.c.name == name)).rowcount != 1:
+        raise NotFound(f"there is no node {name}")
+
+
+def names(conn: Connection) -> list[str]:
+    """The names of all nodes."""
+    return list(conn.scalars(sa.select(node.c.name)))
+
+
 def listing(conn: Connection) -> list[Node]:
     """All nodes, by name."""
     return [Node(**row._asdict()) for row in conn.execute(sa.select(node).order_by(node.c.name))]

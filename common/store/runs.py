@@ -51,10 +51,12 @@ _NEWEST = sa.select(_NEWEST_OF_ONE).where(job.c.id.in_(sa.bindparam("ids", expan
 _UNENDED = (RunState.QUEUED, RunState.CLAIMED, RunState.RUNNING)
 
 
-def request(conn: Connection, new: Run) -> None:
-    """Queue a run that was asked for by hand. A request that is known already is left as it is."""
-    if not _insert(conn, [new]):
-        get(conn, new.id)
+def request(conn: Connection, new: Run) -> bool:
+    """Queue a run that was asked for by hand; False where it is known already, which leaves it as it is."""
+    if _insert(conn, [new]):
+        return True
+    get(conn, new.id)
+    return False
 
 
 def get(conn: Connection, run_id: str) -> Run:

@@ -227,4 +227,12 @@ audit = _table(
     sa.Column("action", sa.String(64), nullable=False),
     sa.Column("job_id", Number),
     sa.Column("detail", LongText, nullable=False),
+    sa.Column("request_id", sa.String(64)),
+)
+
+# One row: the oldest form whose code can work with the tables as they are, see `upgrade`.
+schema_info = _table(
+    "schema_info",
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),  # always 1
+    sa.Column("oldest", sa.String(16), nullable=False),
 )

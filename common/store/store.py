@@ -7,16 +7,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
-import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from cronkeeper.common.errors import Unavailable
+from cronkeeper.common.errors import Conflict, Unavailable
 
-from . import leader
+from . import form, leader
 from .engine import WRITE_AT_ONCE, make_engine, url_for_people
 from .faults import Fault, fault_of, translated
-from .migrations import NEWEST
 
 T = TypeVar("T")
 
@@ -34,6 +32,8 @@ class Store:
         one_at_a_time = self._engine.dialect.name == "sqlite"
         self._turn: AbstractContextManager[Any] = threading.Lock() if one_at_a_time else nullcontext()
         """Held by the thread that writes: SQLite itself would have it ask again and again, with pauses."""
+        self._fits = False
+        """The tables are known to be in a form that this version can work with."""
         self.url_for_people = url_for_people(url)
         """The URL without its password."""
 
@@ -47,8 +47,14 @@ class Store:
 
         Raises:
             Unavailable: the database does not answer, or always prefers others. Where the answer to the
-                commit is what was lost, the work is done; so read back what matters.
+                commit is what was lost, the work is done; so read back what matters. Or the tables are in a form
+                that this version can't work with.
         """
+        if not self._fits and (refusal := self._refusal()) is not None:
+            raise Unavailable(refusal)
+        return self._tried(work, writes=writes)
+
+    def _tried(self, work: Callable[[Connection], T], *, writes: bool = False) -> T:
         with translated(self.url_for_people):
             for attempt in range(1, ATTEMPTS):
                 try:
@@ -71,33 +77,49 @@ class Store:
             return work(conn)
 
     def check(self) -> None:
-        """Raise `Unavailable` where the database does not answer, or was never upgraded to our tables."""
-        try:
-            # A table, since a Galera node outside the quorum still answers questions without one.
-            self.transaction(leader.read)
-        except DBAPIError as error:
-            raise Unavailable(f"{self.url_for_people} lacks cronkeeper's tables: {error.orig}") from error
+        """Raise `Unavailable` where the database does not answer, or its tables can't be worked with."""
+        # A table, since a Galera node outside the quorum still answers questions without one.
+        self.transaction(leader.read)
 
-    def upgrade(self) -> None:
-        """Bring the tables to the form that this version of cronkeeper works with.
+    def require_form(self) -> None:
+        """See that this version can work with the tables as they are, for a daemon that starts.
 
         Raises:
-            Conflict: a newer version has already changed them.
+            Conflict: they have to be upgraded first, or were upgraded too far.
+            Unavailable: the database does not answer; then the first transaction that comes through looks.
         """
-        if self._form() == NEWEST:
-            return
-        from .upgrade import upgrade
+        if (refusal := self._refusal()) is not None:
+            raise Conflict(refusal)
 
-        with translated(self.url_for_people):
-            upgrade(self._engine)
+    def upgrade(self) -> tuple[str | None, str]:
+        """Bring the tables to the form that this version works with; returns the one before (None: none) and now.
 
-    def _form(self) -> str | None:
-        """The form that the tables are in; None where there are none."""
-        chosen = sa.text("SELECT version_num FROM alembic_version")
+        Those of a later version are left alone where they serve this one too.
+
+        Raises:
+            Conflict: a later version has changed them further than this one can follow.
+        """
+        before = self._form()
+        if form.lacks(before) is not None or form.outgrown(before) is not None:
+            from .upgrade import upgrade
+
+            with translated(self.url_for_people):
+                upgrade(self._engine)
+        now = self._form().version
+        assert now is not None
+        return before.version, now
+
+    def _refusal(self) -> str | None:
+        found = self._form()
+        refusal = form.lacks(found) or form.outgrown(found)
+        self._fits = refusal is None
+        return None if refusal is None else f"the database {self.url_for_people} can't be used: {refusal}"
+
+    def _form(self) -> form.Form:
         try:
-            return self.transaction(lambda conn: conn.execute(chosen).scalar())
+            return self._tried(form.read)
         except DBAPIError:
-            return None
+            return form.NO_TABLES
 
     def close(self) -> None:
         """Close all connections that are not in use."""

@@ -10,45 +10,55 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from cronkeeper.common.errors import Conflict, Unavailable
 
+from . import form
 from .engine import LOCK_TIMEOUT, WRITE_AT_ONCE
+from .migrations import NEWEST
+from .schema import schema_info
 
 TURN_TIMEOUT = 60
 """Seconds to wait while another process upgrades the same database."""
 
 
 def upgrade(engine: sa.Engine) -> None:
-    """Bring the tables to the newest form. Any number of processes may do so at the same moment.
+    """Bring the tables to the newest form, or leave them in a later one that serves this version too.
+
+    Any number of processes may do so at the same moment.
 
     Raises:
-        Conflict: the tables are in a form that only a newer version of cronkeeper knows.
+        Conflict: the tables are in a form that only newer versions of cronkeeper can work with.
         Unavailable: another process has been at it for a minute.
     """
     with engine.connect() as conn:
         alone = _alone_on_sqlite if engine.dialect.name == "sqlite" else _alone_on_mysql
         with alone(conn), conn.begin():
-            _refuse_newer(conn)
-            command.upgrade(_config(conn), "head")
+            before = _form(conn)
+            if (refusal := form.outgrown(before)) is not None:
+                raise Conflict(f"the database is of a later version: {refusal}")
+            if before.version is None or before.version < NEWEST:
+                _take_all_steps(conn)
+
+
+def _take_all_steps(conn: sa.Connection) -> None:
+    config = _config(conn)
+    command.upgrade(config, form.FIRST_TOLD)
+    # Before the steps: what they take away must not be missed by an old daemon that starts meanwhile.
+    newest = ScriptDirectory.from_config(config).get_revision("head")
+    conn.execute(sa.update(schema_info).values(oldest=newest.module.oldest))
+    command.upgrade(config, "head")
+
+
+def _form(conn: sa.Connection) -> form.Form:
+    return form.read(conn) if sa.inspect(conn).has_table("alembic_version") else form.NO_TABLES
 
 
 def _config(conn: sa.Connection) -> Config:
     config = Config(attributes={"connection": conn})
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
     return config
-
-
-def _refuse_newer(conn: sa.Connection) -> None:
-    known = {script.revision for script in ScriptDirectory.from_config(_config(conn)).walk_revisions()}
-    strange = set(MigrationContext.configure(conn).get_current_heads()) - known
-    if strange:
-        raise Conflict(
-            f"the database is at schema version {', '.join(strange)}, and this version of cronkeeper knows"
-            f" none beyond {max(known)}: install the version that upgraded it, or a later one"
-        )
 
 
 @contextmanager

@@ -3,37 +3,24 @@
 import base64
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-import urllib3
 from support.client import Client
 from support.installs import Testbed, next_minute, sleep_until
 from support.joblog import JobLog
+from support.ticking import SETTLED, Ticking, created, tick_of
 from support.wait import wait_until
 from testbed.cluster import Cluster, Daemon
+
+from cronkeeper.common.signing import NodeKey
 
 JOBS = 6
 
 
-class Fleet:
-    """A cluster with jobs that are due every minute, and what they wrote down."""
-
-    def __init__(self, cluster: Cluster, log: JobLog) -> None:
-        self.cluster = cluster
-        self.log = log
-        self.client = Client(cluster.url, cluster.admin_token)
-        self.jobs = [
-            self.client.create(type="command", command=log.command, schedule="* * * * *")["id"]
-            for _ in range(JOBS)
-        ]
-        wait_until(lambda: all(self.nodes().values()), 15)
-        self.began = datetime.now(UTC)
-
-    def nodes(self) -> dict[str, str]:
-        return {job: self.client.get(f"/jobs/{job}")["assigned_node"] for job in self.jobs}
+class Fleet(Ticking):
+    """A cluster with jobs that are due every minute."""
 
     def table(self, node: str) -> str:
         """The node's crontab."""
@@ -48,20 +35,7 @@ class Fleet:
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory, open_folder: Path) -> Iterator[Fleet]:
     with Cluster(tmp_path_factory.mktemp("fleet") / "cluster") as cluster:
-        yield Fleet(cluster, JobLog(open_folder / "jobs"))
-
-
-def created(client: Client, **job: Any) -> dict[str, Any]:
-    """A new job, as soon as the API takes one again."""
-
-    def attempt() -> dict[str, Any] | None:
-        try:
-            answer = client.call("POST", "/jobs", {"schedule": None, **job})
-        except urllib3.exceptions.HTTPError:
-            return None
-        return answer.json if answer.status == 201 else None
-
-    return wait_until(attempt, 30, every=0.2) or {}
+        yield Fleet(cluster, JobLog(open_folder / "jobs"), JOBS)
 
 
 def test_when_a_host_dies_its_jobs_move_and_the_tick_in_the_gap_runs_elsewhere(fleet: Fleet) -> None:
@@ -72,9 +46,8 @@ def test_when_a_host_dies_its_jobs_move_and_the_tick_in_the_gap_runs_elsewhere(f
     fleet.cluster.power_off("n1")
     wait_until(lambda: set(fleet.nodes().values()) == {"n2"}, 20)
     wait_until(lambda: all(f"# cronkeeper {job} " in fleet.table("n2") for job in fleet.jobs), 5)
-    tick = f"{datetime.fromtimestamp(minute, UTC):%Y-%m-%dT%H:%M:%SZ}"
     for job in moved:
-        run = wait_until(lambda job=job: fleet.ran(job, tick), 20)
+        run = wait_until(lambda job=job: fleet.ran(job, tick_of(minute)), 20)
         assert run is not None
         assert (run["node"], run["started_by"], run["exit_code"]) == ("n2", "adoption", int(job) % 3)
     assert fleet.log.doubled() == []
@@ -121,11 +94,35 @@ def test_after_a_server_was_killed_and_started_everything_resumes_by_itself(flee
     assert fleet.client.output(run["id"]) == f"after {name}\n"
 
 
+def test_a_forgotten_host_has_no_jobs_until_it_is_added_again(fleet: Fleet) -> None:
+    client = fleet.client
+    bound = created(client, type="command", command="hostname", node="n1")
+    wait_until(lambda: assigned(client, bound)[0] == "n1", 15)
+    assert client.call("DELETE", "/nodes/n1").status == 409
+    fleet.cluster.power_off("n1")
+    wait_until(lambda: not client.get("/nodes/n1")["live"], 20)
+    assert client.call("DELETE", "/nodes/n1").status == 204
+    alone = "there is no node n1, where alone it may run"
+    wait_until(lambda: assigned(client, bound) == (None, alone), 15)
+    assert [node["name"] for node in client.get("/nodes")] == ["n2"]
+    fleet.cluster.power_on("n1")
+    other = created(client, type="command", command="hostname")
+    assert client.output(client.run_now(other["id"])["id"]) == "n2\n"
+    assert assigned(client, bound) == (None, alone)
+    key = NodeKey.load(fleet.cluster.hosts["n1"].home / "node.key").public
+    assert client.call("POST", "/nodes", {"name": "n1", "public_key": key}).status == 201
+    wait_until(lambda: assigned(client, bound) == ("n1", None), 30)
+    assert client.output(client.run_now(bound["id"])["id"]) == "n1\n"
+
+
+def assigned(client: Client, job: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Where a job is, and why it is not."""
+    now = client.get(f"/jobs/{job['id']}")
+    return now["assigned_node"], now["placement"]
+
+
 def test_through_all_of_it_no_tick_was_lost_or_doubled(fleet: Fleet) -> None:
-    sleep_until(next_minute() + 10)
-    assert fleet.log.doubled() == []
-    started = {(line.job, line.tick) for line in fleet.log.starts()}
-    end = datetime.now(UTC).replace(second=0, microsecond=0)
-    for minute in range(int(fleet.began.timestamp()) // 60 + 1, int(end.timestamp()) // 60 + 1):
-        tick = f"{datetime.fromtimestamp(60 * minute, UTC):%Y-%m-%dT%H:%M:%SZ}"
-        assert {job for job in fleet.jobs if (job, tick) not in started} == set(), tick
+    minute = next_minute()
+    sleep_until(minute + SETTLED.total_seconds())
+    assert tick_of(minute) in fleet.ticks()
+    assert (fleet.log.doubled(), fleet.missed()) == ([], [])

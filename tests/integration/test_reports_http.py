@@ -10,6 +10,7 @@ from support.samples import report
 from cronkeeper.common.errors import Unavailable
 from cronkeeper.common.model import RunState
 from cronkeeper.common.signing import NODE_HEADER, SIGNATURE_HEADER, NodeKey, verify
+from cronkeeper.worker.pace import NotTaken
 from cronkeeper.worker.reporter import HttpSend
 
 KEY = NodeKey.generate()
@@ -19,6 +20,7 @@ class Answering(HTTPServer):
     """Answers every request with the same, and keeps the last."""
 
     status = 200
+    headers: tuple[tuple[str, str], ...] = ()
     answer = b'{"acknowledged": ["a"]}'
     path = node = signature = ""
     body = b""
@@ -33,6 +35,8 @@ class Handler(BaseHTTPRequestHandler):
         self.server.signature = self.headers[SIGNATURE_HEADER]
         self.server.body = self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(self.server.status)
+        for name, value in self.server.headers:
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(self.server.answer)
 
@@ -66,6 +70,29 @@ def test_a_refusal_is_told_with_what_the_api_said(server: Answering, status: int
     server.status, server.answer = status, b"no thanks"
     with pytest.raises(Unavailable, match=f"{status}: no thanks"):
         send(server)
+
+
+@pytest.mark.parametrize(
+    ("status", "refused"), [(400, True), (413, True), (500, True), (401, False), (503, False), (504, False)]
+)
+def test_it_is_known_whether_a_refusal_may_be_of_one_of_the_reports_alone(
+    server: Answering, status: int, refused: bool
+) -> None:
+    server.status = status
+    with pytest.raises(NotTaken) as refusal:
+        send(server)
+    assert refusal.value.refused is refused
+
+
+@pytest.mark.parametrize(
+    ("wish", "seconds"),
+    [("7", 7.0), ("0", 0.0), ("Fri, 31 Dec 1999 23:59:59 GMT", 0.0), ("-1", 0.0), ("", 0.0)],
+)
+def test_the_wish_to_be_left_alone_for_a_while_is_read(server: Answering, wish: str, seconds: float) -> None:
+    server.status, server.headers = 503, (("Retry-After", wish),)
+    with pytest.raises(NotTaken) as refusal:
+        send(server)
+    assert refusal.value.retry_after == seconds
 
 
 @pytest.mark.parametrize("answer", [b"<html>", b"", b"[]", b"{}", b'{"acknowledged": 1}', b'"x"'])

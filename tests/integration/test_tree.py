@@ -1,6 +1,7 @@
 """The contract of the tree while all goes well, kept by both of its implementations."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,9 @@ from cronkeeper.common.coordination.tree import (
     Tree,
 )
 from cronkeeper.common.errors import Invalid
+
+MILLISECOND = 0.001
+"""What ZooKeeper counts in."""
 
 
 @pytest.fixture(params=["embedded", "zookeeper"])
@@ -55,6 +59,25 @@ def test_a_node_starts_at_version_0_and_every_set_adds_1(tree: Tree) -> None:
     assert tree.get("/a") == Node(b"", 1, 0)
     tree.commit([SetData("/a", b"same", 1), SetData("/a", b"same", 2)])
     assert tree.get("/a") == Node(b"same", 3, 0)
+
+
+def test_a_node_tells_when_its_data_was_last_written_by_the_wall_clock(tree: Tree) -> None:
+    def written(*ops: Op) -> None:
+        before = time.time()
+        tree.commit(ops)
+        after = time.time()
+        assert before - MILLISECOND <= tree.get("/a").modified <= after + MILLISECOND
+
+    written(Create("/a"))
+    made = tree.get("/a").modified
+    wait_until(lambda: time.time() > made + 2 * MILLISECOND)
+    tree.commit([Create("/a/b"), Check("/a", 0)])
+    assert tree.get("/a").modified == made, "a child is no data"
+    written(SetData("/a", b"", 0))
+    assert tree.get("/a").modified > made
+    (many,) = tree.get_many(["/a"])
+    assert many is not None
+    assert many.modified == tree.get("/a").modified
 
 
 def test_a_node_that_is_made_again_starts_at_version_0(tree: Tree) -> None:

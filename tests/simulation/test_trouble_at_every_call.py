@@ -10,8 +10,11 @@ from support.fakes import Bring, Trouble
 from support.fleet import Fleet
 from support.promise import blank, complaints
 
+from cronkeeper.common.coordination import paths
 from cronkeeper.common.model import CatchUp, Concurrency, Job, RunState
+from cronkeeper.common.store.job_query import JobQuery
 from cronkeeper.common.store.store import Store
+from cronkeeper.manager import jobs
 
 SUCCEEDED, LOST, SKIPPED, CANCELED = RunState.SUCCEEDED, RunState.LOST, RunState.SKIPPED, RunState.CANCELED
 SOON = "1 * * * *"
@@ -130,6 +133,24 @@ def parked_job(fleet: Fleet) -> Job:
     fleet.change(job, requires={"disk": "ssd"})
     fleet.go(2)
     return job
+
+
+def bound_to_the_dead(fleet: Fleet) -> Job:
+    """A job that runs on alpha, may be there only, and for which a run there was asked; alpha is dead."""
+    fleet.machines["alpha"].run_seconds = 300
+    job = bound_due_job(fleet)
+    fleet.go(3)
+    fleet.request(job)
+    fleet.power_off("alpha")
+    fleet.go(10)
+    return job
+
+
+def nothing_of_alpha_and_the_job_to_beta(fleet: Fleet) -> None:
+    assert fleet.desk.tree.children(paths.NODES) == ["beta"]
+    (job,) = jobs.listing(fleet.desk, JobQuery())
+    fleet.change(job, node="beta")
+    fleet.go(30)
 
 
 def to_beta(fleet: Fleet, job: Job | None) -> None:
@@ -273,6 +294,16 @@ SCENARIOS |= {
     ),
     "a job is run by hand and told to move": Scenario(
         bound_job, asked_and_to_beta, 7, 45, {HAND: SUCCEEDED}, 1, TWO
+    ),
+    "a dead node is forgotten": Scenario(
+        bound_to_the_dead,
+        lambda fleet, _: fleet.forget("alpha"),
+        21,
+        30,
+        {SOON_RUN: LOST, HAND: SUCCEEDED},
+        2,
+        TWO,
+        nothing_of_alpha_and_the_job_to_beta,
     ),
 }
 LOSSES = [fakes.lose_call, fakes.lose_reply]

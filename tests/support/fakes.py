@@ -16,7 +16,9 @@ from cronkeeper.common.errors import CronkeeperError, Unavailable
 from cronkeeper.common.model import Report, decode, encode
 from cronkeeper.common.store.store import Store
 from cronkeeper.worker.assignment import Held
+from cronkeeper.worker.pace import Pace
 from cronkeeper.worker.process import Account, Processes
+from cronkeeper.worker.reporter import Reporter
 from cronkeeper.worker.run_folder import ProcessId, RunFolder
 from cronkeeper.worker.uploads import Done
 
@@ -39,6 +41,10 @@ class Time:
     @property
     def now(self) -> datetime:
         return BEGIN + timedelta(seconds=self.seconds - 1000.0)
+
+    def wall(self) -> float:
+        """`now`, in seconds since 1970."""
+        return self.now.timestamp()
 
 
 @dataclass
@@ -155,7 +161,12 @@ class Machine:
     stubborn: bool = False
     """Whether its commands go on after SIGTERM."""
     labels: dict[str, str] = field(default_factory=dict)
-    """What its daemon says of it when it is started the next time."""
+    """What its configuration says of it: that counts once it is read, by a new daemon or after SIGHUP."""
+    configuration_error: str | None = None
+    hung_up: bool = False
+    """Whether its daemon was sent SIGHUP, and has not seen to it yet."""
+    capacity: int = 0
+    """As `labels`."""
     filed: set[int] = field(default_factory=set)
     running: dict[str, Process] = field(default_factory=dict)
     starts: list[str] = field(default_factory=list)
@@ -303,46 +314,25 @@ class FakeFiles:
         self.kept = in_use
 
 
-class FakeReporter:
-    """The queue of reports, without a thread: `deliver` hands over what waits."""
+class FakeReporter(Reporter):
+    """The queue of reports without its thread: `deliver` hands a batch over, as JSON."""
 
     def __init__(self, send: Callable[[Sequence[Report]], Sequence[str]], notify: Callable[[], None]) -> None:
-        self._send = send
-        self._notify = notify
+        super().__init__(
+            lambda batch: send(decode(encode(list(batch)), list[Report])), notify, Pace(lambda: 1.0)
+        )
         self.bell = Bell()
-        self.queue: dict[str, Report] = {}
-        self._acknowledged: dict[str, None] = {}
 
-    def submit(self, report: Report) -> None:
-        self.queue[report.run_id] = report
-        self._acknowledged.pop(report.run_id, None)
+    def submit(self, report: Report, folder: RunFolder | None = None) -> None:
+        super().submit(report, folder)
         self.bell.set()
 
-    def waiting(self) -> int:
-        return len(self.queue)
-
-    def acknowledged(self) -> list[str]:
-        runs, self._acknowledged = self._acknowledged, {}
-        return list(runs)
-
     def deliver(self, _now: datetime) -> float:
-        """Send all that waits, as JSON; returns after how many seconds to try again."""
-        batch = dict(self.queue)
-        if not batch:
+        """Returns after how many seconds to try again."""
+        if self.waiting() == 0:
             return math.inf
-        try:
-            known = set(self._send(decode(encode(list(batch.values())), list[Report])))
-        except Unavailable:
-            return 1.0
-        for run_id in known:
-            if self.queue.get(run_id) is not batch[run_id]:
-                continue
-            del self.queue[run_id]
-            if batch[run_id].state.final:
-                self._acknowledged[run_id] = None
-        if known:
-            self._notify()
-        return math.inf
+        pause = self.send_next()
+        return 0.0 if pause is None else pause
 
 
 @dataclass

@@ -14,19 +14,20 @@ from cronkeeper.common.artifacts.directory import DirectoryStore
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.embedded import EmbeddedServer, EmbeddedTree
 from cronkeeper.common.coordination.lease import Lease
-from cronkeeper.common.model import Claim, ClaimName, Job, LiveNode, Report, Run, decode, replace
+from cronkeeper.common.model import Claim, ClaimName, Job, LiveNode, Node, Report, Run, decode, replace
 from cronkeeper.common.store import runs as run_rows
 from cronkeeper.common.store.job_query import JobQuery
 from cronkeeper.common.store.schema import job as job_rows
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager import jobs, reports, runs
+from cronkeeper.manager import nodes as node_desk
 from cronkeeper.manager.desk import Desk, tell_leader
 from cronkeeper.manager.leader import Leader, LeaderRules
 from cronkeeper.worker.claims import Me
 from cronkeeper.worker.journal import Journal
 from cronkeeper.worker.outbox import Outbox
 from cronkeeper.worker.parts import Parts, Rules
-from cronkeeper.worker.presence import Presence
+from cronkeeper.worker.safekeeping import Safekeeping
 from cronkeeper.worker.worker import Worker
 
 from .fakes import (
@@ -45,6 +46,7 @@ from .fakes import (
     account,
 )
 from .samples import new_job
+from .standings import standing_of
 
 SESSION = 6.0
 RUN_LEASE = 60.0
@@ -87,10 +89,13 @@ class Fleet:
         self.time = Time()
         self.store = store
         self.trouble = {} if trouble is None else trouble
-        self.server = EmbeddedServer(None, self.time)
+        self.server = EmbeddedServer(None, self.time, self.time.wall)
+        self.incarnations = 0
         self.desk = Desk(store, self.server.connect(), DirectoryStore(folder / "store"))
         for path in paths.skeleton():
             self.desk.tree.ensure(path)
+        for name in nodes:
+            self.add(name)
         self.machines = {name: Machine(name, folder / name, self.time) for name in nodes}
         self.files = FakeFiles()
         self.daemons: dict[str, Daemon] = {}
@@ -160,7 +165,8 @@ class Fleet:
         tree = self._connect("worker", session)
         reporter, table = FakeReporter(partial(self._accept, name), bell.set), FakeTable()
         uploads = FakeUploads(bell.set)
-        outbox = Outbox(reporter, uploads, self.time)  # type: ignore[arg-type]
+        keeping = Safekeeping(machine.runs, lambda _: None, lambda _: math.inf, self.time)
+        outbox = Outbox(reporter, uploads, keeping, self.time)  # type: ignore[arg-type]
         parts = self._parts(machine, tree, bell, reporter=outbox, table=table)
         me = Me(name, machine.boot_id)
         rules = Rules(
@@ -174,24 +180,44 @@ class Fleet:
         machine.home.mkdir(exist_ok=True)
         worker.start(self.time.now)
         self.daemons[name] = Daemon(tree, worker=worker, reporter=reporter, uploads=uploads, table=table)
-        self.loops[name] = Loop(worker.step, bell, self.time.seconds)
+
+        def step(now: datetime) -> float:
+            wait = worker.step(now)
+            keeping.look()
+            return wait
+
+        self.loops[name] = Loop(step, bell, self.time.seconds)
         self.loops[f"{name}'s reporter"] = Loop(reporter.deliver, reporter.bell, self.time.seconds)
 
     def _parts(self, machine: Machine, tree: EmbeddedTree, bell: Bell, **others: Any) -> Parts:
         lease, trouble = Lease(SESSION, self.time), self.trouble.get("worker", Trouble())
         processes = FakeProcesses(machine, lease, trouble)
-        facts = {"incarnation": "1", "boot_id": machine.boot_id, "version": "1", "crond": False}
-        live = LiveNode(name=machine.name, labels=dict(machine.labels), **facts)
+        self.incarnations += 1
+        told: dict[str, Any] = {"incarnation": str(self.incarnations), "boot_id": machine.boot_id}
+        told |= {"version": "1", "hostname": f"host of {machine.name}"}
+        live = LiveNode(
+            name=machine.name,
+            crond=False,
+            labels=dict(machine.labels),
+            capacity=machine.capacity,
+            **told,
+        )
+        standing = standing_of(machine, tree, live, bell)
         return Parts(
             tree=tree,
             lease=lease,
             lease_file=machine.home / "lease",
-            presence=Presence(tree, live),
+            standing=standing,
             spool=FakeSpool(machine),  # type: ignore[arg-type]
             journal=Journal(machine.runs, processes, self.files, account, machine.boot_id, self.time),
             waker=bell,  # type: ignore[arg-type]
             **others,
         )
+
+    def hang_up(self, name: str) -> None:
+        """SIGHUP."""
+        self.machines[name].hung_up = True
+        self.loops[name].bell.set()
 
     def stop(self, name: str) -> None:
         """End a daemon without a word; its session is left to its timeout."""
@@ -219,6 +245,14 @@ class Fleet:
         self.trouble["leader"] = trouble
         self.loops["second"].step(self.time.now)
         return carry_out()
+
+    def add(self, name: str) -> None:
+        """POST /nodes."""
+        node_desk.add(self.desk, Node(name=name, public_key="key", added_at=self.time.now), "ann")
+
+    def forget(self, name: str) -> None:
+        """DELETE /nodes/<name>."""
+        node_desk.forget(self.desk, name, "ann", self.time.now)
 
     def label(self, name: str, **labels: str) -> None:
         """Give a node these labels instead of those it has: its daemon is started again."""

@@ -6,7 +6,7 @@ import select
 import signal
 from pathlib import Path
 
-from cronkeeper.worker import lease_file
+from cronkeeper.worker import lease_file, outputs
 from cronkeeper.worker.process import Account, Processes
 from cronkeeper.worker.run_folder import RunFolder
 
@@ -74,7 +74,7 @@ def _kill_group(pid: int) -> None:
 
 
 def out(folder: RunFolder, stream: str = "stdout") -> str:
-    return folder.output(stream).data.decode()
+    return outputs.read(folder, stream).data.decode()
 
 
 def fifo(folder: Path) -> Path:

@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 
 from cronkeeper.api.app import create_app
 from cronkeeper.api.identity import Identity, Role
+from cronkeeper.api.leaving import Leaving
 from cronkeeper.api.services import Services
 from cronkeeper.common.artifacts.directory import DirectoryStore
 from cronkeeper.common.coordination import paths
@@ -67,6 +68,7 @@ class Office:
     folder: Path
     max_waiters: int = 2
     clock: Clock = field(default_factory=Clock)
+    leaving: Leaving = field(default_factory=Leaving)
 
     def __post_init__(self) -> None:
         self.server = EmbeddedServer(None)
@@ -82,6 +84,7 @@ class Office:
             max_waiters=self.max_waiters,
             version="1.2.3",
             clock=self.clock,
+            leaving=self.leaving,
         )
         self.app = create_app(services)
 
@@ -128,6 +131,12 @@ class Office:
         self.tree.ensure(paths.claims(name))
         for job_id in range(jobs):
             self.tree.ensure(f"{paths.claims(name)}/{job_id}.1.1-1")
+
+
+def revs_told(office: Office, job_id: int = 1) -> list[str]:
+    """The revs of a job of which the leader was told, and which it has not looked at."""
+    told = office.tree.get(paths.change(job_id)).data.decode()
+    return [line.split()[0] for line in told.splitlines()]
 
 
 def of_hand_run(run: dict[str, Any], state: RunState, **changes: Any) -> Report:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.store.job_query import JobQuery
-from cronkeeper.common.store.schema import leader, metadata
+from cronkeeper.common.store.schema import leader, metadata, schema_info
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager import jobs
 
@@ -18,7 +18,7 @@ def blank(store: Store) -> Store:
     """The store as if it had just been made."""
 
     def work(connection: sa.Connection) -> None:
-        for table in metadata.sorted_tables:
+        for table in (each for each in metadata.sorted_tables if each is not schema_info):
             connection.execute(sa.delete(table))
         connection.execute(sa.insert(leader), {"id": 1, "epoch": 0, "writes": 0})
         connection.execute(sa.text("DELETE FROM sqlite_sequence"))
@@ -75,5 +75,9 @@ def _of_nodes(fleet: Fleet) -> Iterator[str]:
     for name, machine in fleet.machines.items():
         if name in fleet.loops and machine.folders():
             yield f"{name} has the run folders {machine.folders()}"
-        if name in fleet.loops and (waiting := fleet.daemons[name].reporter) is not None and waiting.queue:
-            yield f"{name} has reports of {list(waiting.queue)}"
+        if (
+            name in fleet.loops
+            and (reporter := fleet.daemons[name].reporter) is not None
+            and reporter.waiting()
+        ):
+            yield f"{name} has {reporter.waiting()} reports"

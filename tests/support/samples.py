@@ -8,6 +8,8 @@ from typing import Any
 
 from cronkeeper.common.model import (
     Concurrency,
+    Crond,
+    Facts,
     JobType,
     NewJob,
     Outcome,
@@ -22,10 +24,36 @@ from cronkeeper.common.model import (
     replace,
     tick_run_id,
 )
+from cronkeeper.worker.reload import Live
 from cronkeeper.worker.run_folder import Plan
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, UTC)
 TICK = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def facts(live: Live, now: datetime) -> Facts:
+    """What a worker says of a machine, as its configuration has it."""
+    return Facts(
+        hostname="db1.example",
+        os="Debian GNU/Linux 12 (bookworm)",
+        kernel="6.1.0-18-amd64",
+        architecture="x86_64",
+        cores=4,
+        memory=8 * 1024**3,
+        disk_total=100 * 1024**3,
+        disk_free=40 * 1024**3,
+        version="1.2.3",
+        python="3.11.2",
+        crond=Crond.DEBIAN,
+        crontab="/etc/cron.d/cronkeeper",
+        labels=dict(live.labels),
+        timezone="Europe/Berlin",
+        max_running=live.max_running,
+        boot_id="boot-1",
+        booted_at=NOW - timedelta(days=1),
+        started_at=NOW - timedelta(hours=1),
+        told_at=now,
+    )
 
 
 def new_job(**changes: Any) -> NewJob:

@@ -27,12 +27,14 @@ GUNICORN = """
 import sys
 from pathlib import Path
 from support.office import Office
-from cronkeeper.api.server import gunicorn_app
-def office():
-    made = Office(Path(sys.argv[1]))
+from cronkeeper.api.gunicorn_server import Server, Serving
+def office(leaving):
+    made = Office(Path(sys.argv[1]), leaving=leaving)
     made.store.upgrade()
     return made.app
-gunicorn_app(office, ["fd://" + sys.argv[2]], 1, 4, patience=2.0).run()
+bind = ["fd://" + sys.argv[2]]
+serving = Serving(factory=office, bind=bind, workers=1, threads=4, drain_delay=0.5, patience=2.0)
+Server(lambda: serving).run()
 """
 
 

@@ -6,11 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from support.office import COMMAND, Office, problem
+from support.office import COMMAND, Office, problem, revs_told
 from support.samples import NOW
 
 from cronkeeper.api.identity import Role
-from cronkeeper.common.coordination import paths
 from cronkeeper.common.errors import Unavailable
 from cronkeeper.common.model import Job
 from cronkeeper.common.store import audit
@@ -56,7 +55,7 @@ def test_a_change_is_the_next_rev_and_the_leader_is_told(later: Office) -> None:
     assert (answer.json["rev"], answer.json["name"], answer.json["env"]) == (2, "new", {"A": "hidden"})
     assert (job(later).published_rev, job(later).updated_at) == (0, LATER)
     assert later.call("GET", "/jobs/1").json == answer.json
-    assert later.tree.get(paths.change(1)).data == b"2"
+    assert revs_told(later) == ["1", "2"]
     assert audited(later) == [("edit", "new: name, env")]
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.samples import ended, spec, unfinished
 
+from cronkeeper.common.coordination.tree import MAX_BATCH_BYTES
 from cronkeeper.common.model import (
     Claim,
     Concurrency,
@@ -194,6 +195,28 @@ def test_a_claim_stays_small_however_long_the_api_is_away() -> None:
     assert len(claim.unfinished) == claims.MAX_ENDED
     assert claim.unfinished[-1].run_id == run_id(24 * 60)
     assert len(encode(claim)) < 256 * 1024
+
+
+def test_the_largest_claim_that_there_can_be_is_taken_by_the_tree() -> None:
+    """All ends fail with long reasons while the API is away: of ticks, of requests, and beside them skips."""
+    failed = replace(_outcome(), state=RunState.FAILED, reason="\u00fc" * 1000)
+    hands = [f"1.1.hand-{number}.1" for number in range(claims.MAX_ENDED + 5)]
+    claim = Claim(skips=(Skip(first=minute(1), last=minute(1), reason=SkipReason.STILL_RUNNING),) * 500)
+    for number in range(1, claims.MAX_ENDED + 5):
+        started = ticks(claim, minute(number)).claim
+        claim = claims.note_outcomes(started, {run.run_id: failed for run in started.unfinished})
+        claim = claims.bounded(spec(), claim)
+    for hand in hands:
+        if claims.room_for_requests(claim):
+            claim = claims.note_outcomes(
+                claims.claim_by_hand(claim, hand, ME, minute(0)).claim, {hand: failed}
+            )
+    assert len(claim.unfinished) == 2 * claims.MAX_ENDED
+    assert claims.room_for_requests(claims.bounded(spec(), claim)) == 0
+    side_by_side = tuple(unfinished(run_id(n)) for n in range(2000, 2000 + claims.MAX_BESIDE))
+    whole = replace(claim, unfinished=(*claim.unfinished, *side_by_side))
+    assert len(encode(whole)) < MAX_BATCH_BYTES
+    assert all(len(str(run.outcome.reason)) == 100 for run in claim.unfinished if run.outcome is not None)
 
 
 def test_what_goes_on_and_what_was_asked_for_stays_in_a_claim_that_is_too_long() -> None:

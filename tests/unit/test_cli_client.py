@@ -176,18 +176,22 @@ def test_no_server_ends_with_4_and_says_what_to_look_at(say: Words) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "times", "said"),
     [
-        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 4\r\n\r\noops", "oops"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\noops", "none of cronkeeper's"),
-        (b"", "no answer came"),
+        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 4\r\n\r\noops", 2, "oops"),
+        (b"HTTP/1.1 500 Oh\r\nContent-Length: 4\r\n\r\noops", 1, "oops"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\noops", 1, "none of cronkeeper's"),
+        (b"", 2, "no answer came"),
     ],
 )
-def test_a_server_that_is_none_of_ours_ends_with_4(say: Words, answer: bytes, said: str) -> None:
+def test_a_server_that_is_none_of_ours_ends_with_4(say: Words, answer: bytes, times: int, said: str) -> None:
+    """What may have been lost on the way is asked for once more."""
+
     def serve(listener: socket.socket) -> None:
-        with listener.accept()[0] as link:
-            link.recv(65536)
-            link.sendall(answer)
+        for _ in range(times):
+            with listener.accept()[0] as link:
+                link.recv(65536)
+                link.sendall(answer)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve, args=(listener,))

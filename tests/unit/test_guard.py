@@ -87,6 +87,39 @@ def test_a_guard_that_is_told_to_end_lets_its_child_end_first(
     assert (tmp_path / "told").read_text() == "told\n"
 
 
+HEARS_SIGHUP = """
+import os, signal, sys
+from cronkeeper.common.waker import HungUp, Waker, stop_on_signals
+pids, said, gate = sys.argv[1:]
+print(os.getpid(), file=open(pids, "a"))
+open(gate).read()
+waker = Waker()
+stop, hung_up = stop_on_signals(waker), HungUp(waker)
+while not stop.is_set():
+    waker.wait(1)
+    if hung_up():
+        print("read", file=open(said, "a"))
+"""
+
+
+def test_a_guard_passes_sighup_on_also_to_a_daemon_that_is_not_ready_for_it(
+    begin: Begin, tmp_path: Path
+) -> None:
+    path, said, gate = tmp_path / "pids", tmp_path / "said", tmp_path / "gate"
+    os.mkfifo(gate)
+    process = begin(sys.executable, "-W", "ignore", "-c", HEARS_SIGHUP, str(path), str(said), str(gate))
+    wait_until(lambda: pids(path))
+    process.send_signal(signal.SIGHUP)
+    gate.write_text("go on")
+    wait_until(lambda: said.exists() and said.read_text() == "read\n")
+    process.send_signal(signal.SIGHUP)
+    wait_until(lambda: said.read_text() == "read\nread\n")
+    process.send_signal(signal.SIGTERM)
+    _, complaints = process.communicate(timeout=10)
+    assert (process.returncode, complaints) == (0, "")
+    assert len(pids(path)) == 1
+
+
 def test_a_guard_that_is_told_to_end_between_two_children_starts_no_more(
     begin: Begin, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.samples import plan, spec
 
+from cronkeeper.worker import outputs
 from cronkeeper.worker.kept import NOTE_ROOM, TAIL, KeptFile, keep
 from cronkeeper.worker.run_folder import RunFolder
 from cronkeeper.worker.trim import BLOCK, LOOK_EVERY, SLACK, Trim
@@ -101,7 +102,7 @@ def test_a_run_that_writes_on_and_on_fills_no_disk_and_its_beginning_and_end_are
         content = kept.readall()
     note = keep(size, MIB).note
     assert content == beginning[: MIB - TAIL - NOTE_ROOM] + note + end
-    assert writer.folder.output("stdout").size == size
+    assert outputs.read(writer.folder, "stdout").size == size
 
 
 def test_what_a_run_may_write_is_left_alone(writer: Writer) -> None:

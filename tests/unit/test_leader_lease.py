@@ -9,8 +9,8 @@ from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.embedded import EmbeddedServer
 from cronkeeper.common.coordination.lease import Lease
 from cronkeeper.common.coordination.tree import Create
-from cronkeeper.common.model import LiveNode, encode
-from cronkeeper.common.store import jobs
+from cronkeeper.common.model import LiveNode, Node, encode
+from cronkeeper.common.store import jobs, nodes
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager.leader import Leader, LeaderRules
 
@@ -25,6 +25,7 @@ def test_a_round_that_outlasts_the_lease_goes_no_further() -> None:
         node.ensure(path)
     sign = LiveNode(name="alpha", incarnation="1", boot_id="b", version="0", crond=True)
     node.commit([Create(paths.live("alpha"), encode(sign), ephemeral=True)])
+    store.transaction(lambda conn: nodes.add(conn, Node(name="alpha", public_key="key", added_at=NOW)))
     store.transaction(lambda conn: jobs.insert(conn, new_job(), "ann", NOW))
     tree = server.connect()
     leader = Leader(

@@ -35,7 +35,7 @@ def test_a_job_goes_to_the_nodes_that_have_all_its_labels_and_to_no_other(make_f
         ({"requires": {"site": "berlin"} | SSD}, "no live node has the labels disk=ssd, site=berlin"),
         ({"requires": {"disk": "hdd"}}, "no live node has the label disk=hdd"),
         ({"node": "alpha", "requires": SSD}, "node alpha, where alone it may run, lacks the label disk=ssd"),
-        ({"node": "gamma", "requires": SSD}, "node gamma, where alone it may run, is not live"),
+        ({"node": "gamma", "requires": SSD}, "there is no node gamma, where alone it may run"),
     ],
 )
 def test_a_job_for_which_no_node_will_do_waits_and_says_why(

@@ -6,20 +6,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from support.samples import plan, report, spec
+from support.samples import NOW, plan, spec
 from support.wait import wait_until
 
 from cronkeeper.common.artifacts.directory import DirectoryStore
 from cronkeeper.common.artifacts.store import OutputName
 from cronkeeper.common.errors import Unavailable
-from cronkeeper.common.model import Output, Report, RunState
+from cronkeeper.common.model import Outcome, Output, Report, RunState
 from cronkeeper.worker.kept import IN_REPORT, KeptFile
 from cronkeeper.worker.outbox import PATIENCE, Outbox
+from cronkeeper.worker.outputs import with_outputs
 from cronkeeper.worker.run_folder import RunFolder
 from cronkeeper.worker.uploads import GIVE_UP, Done, Task, Uploads
 
 MIB = 1024 * 1024
 RUN = plan().run_id
+END = Outcome(state=RunState.SUCCEEDED, exit_code=0, reason=None, started_at=NOW, ended_at=NOW)
 
 
 class Shelf(DirectoryStore):
@@ -59,8 +61,8 @@ class FakeApi:
     given: list[Report] = field(default_factory=list)
     _acknowledged: list[str] = field(default_factory=list)
 
-    def submit(self, report: Report) -> None:
-        self.given.append(report)
+    def submit(self, report: Report, folder: RunFolder | None = None) -> None:
+        self.given.append(report if folder is None else with_outputs(report, folder))
 
     def acknowledge(self) -> None:
         self._acknowledged.append(self.given[-1].run_id)
@@ -74,6 +76,19 @@ class FakeApi:
 
 
 @dataclass
+class Keeping:
+    """Remembers which ends wait."""
+
+    waiting: list[str] = field(default_factory=list)
+
+    def add(self, folder: RunFolder, outcome: Outcome) -> None:
+        self.waiting.append(folder.plan.run_id)
+
+    def drop(self, run_id: str) -> None:
+        self.waiting.remove(run_id)
+
+
+@dataclass
 class Desk:
     """An outbox with a clock, and a run of which 5 MiB lie in its folder."""
 
@@ -81,12 +96,12 @@ class Desk:
     clock: float = 1000.0
 
     def __post_init__(self) -> None:
-        self.api, self.storing = FakeApi(), Storing()
-        self.outbox = Outbox(self.api, self.storing, lambda: self.clock)  # type: ignore[arg-type]
+        self.api, self.storing, self.keeping = FakeApi(), Storing(), Keeping()
+        self.outbox = Outbox(self.api, self.storing, self.keeping, lambda: self.clock)  # type: ignore[arg-type]
         self.folder = folder_of(self.path)
 
     def end(self) -> None:
-        self.outbox.submit_end(end_of(self.folder), self.folder)
+        self.outbox.submit_end(self.folder, END)
 
     def stored(self, **stored: int) -> None:
         self.storing.ended.append(Done(RUN, stored))
@@ -96,11 +111,6 @@ def folder_of(path: Path, size: int = 5 * MIB, **policies: object) -> RunFolder:
     folder = RunFolder.make(path, plan(spec=spec(**policies)))
     (folder.path / "stdout").write_bytes(b"o" * size)
     return folder
-
-
-def end_of(folder: RunFolder) -> Report:
-    streams = {stream: folder.output(stream) for stream in ("stdout", "stderr")}
-    return report(RunState.SUCCEEDED, run_id=folder.plan.run_id, **streams)
 
 
 @pytest.fixture
@@ -113,7 +123,7 @@ def test_an_end_with_all_that_is_kept_goes_at_once(tmp_path: Path, options: dict
     (tmp_path / "of the desk").mkdir()
     desk = Desk(tmp_path / "of the desk")
     folder = folder_of(tmp_path, **options)
-    desk.outbox.submit_end(end_of(folder), folder)
+    desk.outbox.submit_end(folder, END)
     assert [each.run_id for each in desk.api.given] == [RUN]
     assert desk.storing.requested == []
     desk.api.acknowledge()
@@ -153,18 +163,18 @@ def test_while_the_store_is_away_the_end_is_told_without_and_counts_as_told_when
     assert [each.stdout.stored for each in desk.api.given if each.stdout is not None] == [None, 5 * MIB]
 
 
-def test_what_the_api_has_of_an_end_is_not_kept_in_memory_while_the_store_is_away(desk: Desk) -> None:
+def test_an_end_is_in_safe_keeping_until_all_of_it_is_acknowledged(desk: Desk) -> None:
     desk.end()
     desk.clock += PATIENCE
     desk.outbox.acknowledged()
     desk.api.acknowledge()
-    desk.outbox.acknowledged()
+    assert desk.outbox.acknowledged() == []
+    assert desk.keeping.waiting == [RUN]
     desk.stored(stdout=5 * MIB)
     desk.outbox.acknowledged()
-    first, last = (each.stdout for each in desk.api.given)
-    assert first is not None
-    assert len(first.data) > IN_REPORT // 2
-    assert last == Output(size=5 * MIB, data=b"", stored=5 * MIB)
+    desk.api.acknowledge()
+    assert desk.outbox.acknowledged() == [RUN]
+    assert desk.keeping.waiting == []
 
 
 def test_an_end_that_is_handed_in_again_is_stored_once(desk: Desk) -> None:

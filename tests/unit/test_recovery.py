@@ -4,7 +4,7 @@ import pytest
 from support.samples import ended, unfinished
 
 from cronkeeper.common.model import Claim, LiveNode, Unfinished
-from cronkeeper.manager.recovery import Verdict, recover
+from cronkeeper.manager.recovery import Nodes, Verdict, recover
 
 RUN = unfinished("1.1.20260301T120000Z.1")
 
@@ -14,6 +14,7 @@ def judge(
     boots: dict[str, str] | None = None,
     absent: dict[str, float] | None = None,
     now: float = 160.0,
+    known: frozenset[str] = frozenset({"alpha", "beta", "gamma", "delta"}),
 ) -> Verdict:
     """Of a claim on beta."""
     live = {
@@ -23,8 +24,7 @@ def judge(
     return recover(
         Claim(unfinished=runs),
         "beta",
-        live=live,
-        absent_since={} if absent is None else absent,
+        Nodes(known, live, {} if absent is None else absent),
         now=now,
         run_lease=60.0,
     )
@@ -50,6 +50,12 @@ def test_a_node_that_is_back_without_a_reboot_says_itself_what_became_of_its_run
 
 def test_a_node_of_which_nothing_is_known_is_waited_for() -> None:
     assert judge(RUN) == Verdict((), (RUN,))
+
+
+@pytest.mark.parametrize("boots", [None, {"alpha": "boot-1"}])
+def test_a_node_that_was_forgotten_is_waited_for_no_more(boots: dict[str, str] | None) -> None:
+    verdict = judge(RUN, boots=boots, known=frozenset({"beta"}))
+    assert verdict == Verdict(((RUN, "node alpha was forgotten"),), ())
 
 
 def test_the_claims_own_runs_and_those_that_have_ended_are_left_alone() -> None:

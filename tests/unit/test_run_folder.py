@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from support.samples import NOW, plan, spec
 
 from cronkeeper.common.model import Output
+from cronkeeper.worker import outputs
 from cronkeeper.worker.kept import IN_REPORT, TAIL
 from cronkeeper.worker.run_folder import (
     EXIT_BYTES,
@@ -116,7 +117,7 @@ def test_a_run_that_has_begun_is_not_given_up(folder: RunFolder) -> None:
 def test_a_folder_that_somebody_removed_says_nothing_and_can_be_forgotten(folder: RunFolder) -> None:
     shutil.rmtree(folder.path)
     assert (folder.exit, folder.started, folder.given_up) == (None, None, False)
-    assert folder.output("stdout").size == 0
+    assert outputs.read(folder, "stdout").size == 0
     assert folder.give_up()
     folder.remove()
 
@@ -139,15 +140,15 @@ def test_the_exit_code_is_read(folder: RunFolder) -> None:
 def test_output_of_moderate_size_is_whole(folder: RunFolder, size: int) -> None:
     content = bytes(n % 251 for n in range(size))
     (folder.path / "stdout").write_bytes(content)
-    output = folder.output("stdout")
+    output = outputs.read(folder, "stdout")
     assert (output.size, output.data) == (size, content)
-    assert folder.output("stderr").size == 0
+    assert outputs.read(folder, "stderr").size == 0
 
 
 def test_of_large_output_head_and_tail_go_along_and_the_gap_is_told(folder: RunFolder) -> None:
     content = bytes(n % 251 for n in range(IN_REPORT + 1))
     (folder.path / "stderr").write_bytes(content)
-    output = folder.output("stderr")
+    output = outputs.read(folder, "stderr")
     head, _, rest = output.data.partition(b"\n[cronkeeper: ")
     left_out, _, tail = rest.partition(b" bytes left out here]\n")
     assert output.size == len(content) > len(output.data)
@@ -160,7 +161,7 @@ def test_of_large_output_head_and_tail_go_along_and_the_gap_is_told(folder: RunF
 def test_no_more_goes_along_than_the_job_wants_kept(tmp_path: Path, max_output: int, kept: bytes) -> None:
     folder = RunFolder.make(tmp_path, plan(spec=spec(max_output=max_output)))
     (folder.path / "stdout").write_bytes(b"x" * 1000)
-    assert folder.output("stdout") == Output(size=1000, data=kept)
+    assert outputs.read(folder, "stdout") == Output(size=1000, data=kept)
 
 
 def test_a_folder_is_forgotten_whole(folder: RunFolder, tmp_path: Path) -> None:

@@ -30,7 +30,6 @@ LONG_MODULES = {
 USUAL_FUNCTION = 30
 MOST_FUNCTION = 50
 LONG_FUNCTIONS = {
-    "api/server.py:gunicorn_app": "mostly gunicorn's settings, and its class, which must not be imported before",
     "cli/embedded.py:run_embedded": "the parts of an install in the order in which they start and stop",
     "worker/assembly.py:assemble": "one constructor call after the other: every part of a worker by its name",
 }

@@ -13,7 +13,7 @@ from support.samples import new_job
 from cronkeeper.common.errors import Conflict
 from cronkeeper.common.model import Concurrency
 from cronkeeper.common.store import jobs as store_jobs
-from cronkeeper.manager.leader import SCAN_PAGE
+from cronkeeper.manager.intake import SCAN_PAGE
 
 MakeFleet = Callable[..., Fleet]
 
@@ -32,6 +32,8 @@ def test_a_job_that_names_its_node_is_on_that_one(make_fleet: MakeFleet) -> None
 
 def test_a_job_whose_node_is_away_waits_for_it_and_says_so(make_fleet: MakeFleet) -> None:
     fleet = make_fleet("alpha")
+    fleet.add("beta")
+    fleet.go(20)
     job = fleet.submit(schedule=SOON, node="beta")
     fleet.go(10)
     assert fleet.claims() == {}

@@ -1,6 +1,7 @@
 """Runs in SQL: one contract on both databases."""
 
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -8,13 +9,13 @@ from functools import partial
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.promise import blank
 from support.samples import NOW, TICK, at_once, hand_run, report
 
 from cronkeeper.common.errors import NotFound
 from cronkeeper.common.model import Output, Report, Run, RunState, StartedBy, tick_run_id
 from cronkeeper.common.store import runs
 from cronkeeper.common.store.runs import Stream
-from cronkeeper.common.store.schema import metadata
 from cronkeeper.common.store.store import Store
 
 ID = tick_run_id(1, 0, TICK, 1)
@@ -210,21 +211,28 @@ def test_a_batch_holds_new_known_and_repeated_reports_at_once(store: Store) -> N
     assert {run.id for run in changed} == {"known", "new"}
 
 
+@pytest.fixture(scope="module")
+def memory() -> Iterator[Store]:
+    """A database in memory."""
+    store = Store("sqlite://")
+    store.upgrade()
+    yield store
+    store.close()
+
+
 @settings(deadline=None, max_examples=200)
 @given(st.data())
-def test_reports_in_any_order_batches_and_number_end_the_same(data: st.DataObject) -> None:
+def test_reports_in_any_order_batches_and_number_end_the_same(memory: Store, data: st.DataObject) -> None:
     told = data.draw(st.permutations(STORY + data.draw(st.lists(st.sampled_from(STORY), max_size=5))))
     cuts = data.draw(st.lists(st.integers(1, len(told)), max_size=len(told)))
     loses_at = data.draw(st.integers(0, len(told)))
-    store = Store("sqlite://")
-    store.transaction(metadata.create_all)
+    store = blank(memory)
     for begin, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(told)], strict=True):
         record_many(store, told[begin:end])
         if begin <= loses_at:
             lose(store)
     assert got(store) == finished()
     assert output(store, Stream.STDOUT) == STORY[-1].stdout
-    store.close()
 
 
 def test_eight_threads_that_report_one_run_in_any_order_end_the_same(store: Store) -> None:

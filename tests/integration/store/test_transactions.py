@@ -11,7 +11,6 @@ from support.samples import NOW, at_once, new_job
 
 from cronkeeper.common.errors import Conflict, Invalid, Unavailable
 from cronkeeper.common.store import audit, engine, jobs, leader
-from cronkeeper.common.store.schema import metadata
 from cronkeeper.common.store.store import Store
 
 
@@ -190,10 +189,3 @@ def test_another_kind_of_url_is_refused_without_showing_its_password(url: str) -
 )
 def test_the_url_for_people_has_no_secrets(url: str, shown: str) -> None:
     assert Store(url).url_for_people == shown
-
-
-def test_the_tables_can_be_made_without_migrations_for_a_test_in_memory() -> None:
-    store = Store("sqlite://")
-    store.transaction(metadata.create_all)
-    assert store.transaction(jobs.listing) == []
-    store.close()

@@ -1,0 +1,60 @@
+"""Nodes that were taken out of the fleet: what they had is parked, and then nothing of them stays.
+
+SQL alone says who is in the fleet. So whatever breaks off here is found again by the next look, as long as the
+node's folder is in the tree; that goes last.
+"""
+
+import logging
+
+from cronkeeper.common.coordination import paths
+from cronkeeper.common.coordination.tree import Create, Delete, Op, Tree
+from cronkeeper.common.errors import Conflict, NotFound
+from cronkeeper.common.store.store import Store
+from cronkeeper.manager import dispatch, settle
+from cronkeeper.manager.board import Board
+from cronkeeper.manager.leadership import Reign
+from cronkeeper.manager.publish import Move, Placed, carry_out
+
+log = logging.getLogger(__name__)
+
+
+def park(tree: Tree, reign: Reign, board: Board, node: str) -> list[Move]:
+    """Take all claims off the node, from where they go to nodes that will do. Raises: Unavailable, Deposed."""
+    moves = [Move(key, placed, Placed.parked(*key)) for key, placed in board.on(node).items()]
+    done = carry_out(tree, reign, moves, dead=node)
+    if done:
+        log.warning("node %s was forgotten: %d jobs are taken off it", node, len(done), extra={"node": node})
+    return done
+
+
+def clear(tree: Tree, store: Store, reign: Reign, board: Board, node: str, when: settle.When) -> bool:
+    """Queue again what lies in its inbox, give up the runs of removed jobs, and remove its folder.
+
+    Returns whether runs were queued again. Raises: Unavailable, Conflict.
+    """
+    queued = dispatch.call_back(tree, store, reign, board, [node])
+    settle.settle_removed(store, reign, board, node, when)
+    if not board.on(node) and _remove_folder(tree, reign, node):
+        board.drop(node)
+        log.info("node %s was forgotten: nothing of it is left", node, extra={"node": node})
+    return queued
+
+
+def _remove_folder(tree: Tree, reign: Reign, node: str) -> bool:
+    """False where something lies in it still, such as the claim of a job that SQL does not know, or it is back."""
+    (names,) = tree.children_many([paths.node(node)])
+    below = [f"{paths.node(node)}/{name}" for name in ([] if names is None else names)]
+    if any(tree.children_many(below)):
+        return False
+    all_of_it = [*below, *([] if names is None else [paths.node(node)])]
+    deletes = [
+        Delete(path, found.version)
+        for path, found in zip(all_of_it, tree.get_many(all_of_it), strict=True)
+        if found is not None
+    ]
+    is_gone: list[Op] = [Create(paths.live(node), b"", ephemeral=True), Delete(paths.live(node), 0)]
+    try:
+        tree.commit([reign.fence(), *is_gone, *deletes])
+    except (Conflict, NotFound):
+        return False
+    return True

@@ -1,0 +1,49 @@
+"""What became of a run, worked out from its folder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from cronkeeper.common.model import Outcome, RunState
+from cronkeeper.worker.run_folder import Exit, RunFolder, Started, at_uptime
+from cronkeeper.worker.timeouts import end_of
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """Of this boot's runs the uptimes in their folders tell when they began and ended."""
+
+    boot_id: str
+    uptime: Callable[[], float]
+
+    def of_exit(self, folder: RunFolder, started: Started | None, ended: Exit, now: datetime) -> Outcome:
+        """What a run has come to that has left its exit code."""
+        state = RunState.SUCCEEDED if ended.code == 0 else RunState.FAILED
+        reason = f"killed by signal {ended.code - 128}" if 128 < ended.code <= 192 else None
+        stopped = folder.stopped
+        if stopped is not None and ended.uptime >= stopped.asked:
+            state, reason = end_of(folder.plan.spec, stopped)
+        begin, end = None, now
+        if self.this_boot(folder) and started is not None:
+            # What a shell can read of the uptime is only good to 10 ms: keep the order that is known.
+            begin = self.began(folder, started, now)
+            end = max(begin, at_uptime(ended.uptime, now, self.uptime()))
+        return Outcome(state=state, exit_code=ended.code, reason=reason, started_at=begin, ended_at=end)
+
+    def began(self, folder: RunFolder, started: Started, now: datetime) -> datetime:
+        """When its process was started."""
+        return max(folder.plan.claimed_at, at_uptime(started.uptime, now, self.uptime()))
+
+    def this_boot(self, folder: RunFolder) -> bool:
+        """Whether the machine has not been restarted since."""
+        return folder.plan.boot_id == self.boot_id
+
+
+def failed(reason: str, now: datetime) -> Outcome:
+    """It could not be started, or its end is not known."""
+    return outcome(RunState.FAILED, reason, now)
+
+
+def outcome(state: RunState, reason: str, now: datetime) -> Outcome:
+    """An end without an exit code."""
+    return Outcome(state=state, exit_code=None, reason=reason, started_at=None, ended_at=now)
