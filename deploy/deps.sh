@@ -24,12 +24,22 @@ need default-jre-headless java
 need zookeeper /usr/share/java/zookeeper.jar
 need libslf4j-java /usr/share/java/slf4j-simple.jar
 need mariadb-server mariadbd mariadb-install-db mariadb
+need haproxy haproxy
+need rsync rsync
+need tcc tcc
+need libc6-dev /usr/include/time.h
 need cron cron crontab
 need nftables nft
 need iproute2 ip
 need util-linux nsenter unshare setpriv
 need mount mount
 need procps pgrep ps
+# For the tests of what an operator installs.
+need systemd systemd-analyze
+need nginx-light nginx
+need chrony chronyd
+need logrotate logrotate
+need debootstrap debootstrap
 ${PYTHON:-python3} -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
 
 [ -n "$missing" ] || exit 0

@@ -7,8 +7,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support.checkout import copy_to
 
-ROOT = Path(__file__).parents[2]
 FOLDERS = ("api", "cli", "common", "manager", "worker")
 MAKE_SDIST = "import sys; from setuptools import build_meta; print(build_meta.build_sdist(sys.argv[1]))"
 USE_IT = """
@@ -42,11 +42,7 @@ def run(*command: object, cwd: Path, **environment: str) -> str:
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository's files alone: nothing that was built or run in this folder."""
     target = tmp_path_factory.mktemp("clone")
-    listing = ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    files = subprocess.run(listing, check=True, capture_output=True).stdout
-    there = b"\0".join(each for each in files.split(b"\0") if each and (ROOT / os.fsdecode(each)).exists())
-    copy = ["xargs", "-0", "cp", "--parents", "-t", target]
-    subprocess.run(copy, cwd=ROOT, input=there, check=True)
+    copy_to(target)
     return target
 
 
