@@ -4,7 +4,7 @@ PORT ?= 30000
 HOME_DIR ?= ./var
 # Within quotes, for a folder with a space in its name; there no shell knows what ~ is.
 FOLDER = $(HOME_DIR:~/%=$(HOME)/%)
-NODES ?= 2
+NODES ?= 5
 DO ?= up
 BIN := .venv/bin
 PACKAGES := $(addprefix -p cronkeeper.,api cli common manager worker)
@@ -33,13 +33,14 @@ lint: venv-dev
 test: deps lint
 	@$(BIN)/pytest tests
 
-# make bench WHAT=latency|burst|idle|upload|lists|posts runs one of them.
+# make bench WHAT=latency|burst|idle|upload|lists|posts|claims|leader runs one of them.
 bench: deps venv-dev
 	@$(BIN)/python -m bench $(WHAT)
 
-# A small real cluster on this machine (root): make cluster [NODES=3], make cluster DO=status, make cluster DO=down
+# A whole cluster on this machine (root): make cluster [NODES=5] [GALERA=1]. It says what it can be told from a second
+# terminal: make cluster DO=status, make cluster DO="kill zk2", make cluster DO=down
 cluster: deps venv-dev
-	@PYTHONPATH=deploy/testbed $(BIN)/python -m testbed $(DO) --nodes $(NODES)
+	@PYTHONPATH=deploy/testbed $(BIN)/python -m testbed --nodes $(NODES) $(if $(filter 1,$(GALERA)),--galera) $(DO)
 
 venv:
 	@deploy/venv.sh run

@@ -8,19 +8,29 @@ from pathlib import Path
 
 import pytest
 from support.installs import Embedded, Testbed
-from testbed.cluster import Cluster
+from testbed.cluster import Cluster, Plan
 from testbed.hosts import USER, Host
 
 NAMES = ("embedded, unprivileged", "embedded, root", "test-bed")
+WHOLE = Plan(zookeepers=3, apis=2, databases=3)
+"""An ensemble, Galera, and two APIs behind HAProxy, which both the API and SQL are reached through."""
 
 
 @pytest.fixture(scope="module")
-def installs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Embedded | Testbed]]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The whole test-bed, with two managers and two nodes."""
+    with Cluster(tmp_path_factory.mktemp("whole") / "cluster", plan=WHOLE) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def installs(
+    tmp_path_factory: pytest.TempPathFactory, whole: Cluster
+) -> Iterator[dict[str, Embedded | Testbed]]:
     """Every install, with foreign lines in its crontabs: all at once, so that their minutes pass together."""
     home = tmp_path_factory.mktemp("installs")
     with ExitStack() as stack:
-        cluster = stack.enter_context(Cluster(home / "cluster"))
-        made: dict[str, Embedded | Testbed] = {"test-bed": Testbed(cluster)}
+        made: dict[str, Embedded | Testbed] = {"test-bed": Testbed(whole)}
         for name, user in (("embedded, unprivileged", USER), ("embedded, root", "root")):
             place = home / user
             place.mkdir()

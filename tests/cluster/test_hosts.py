@@ -5,13 +5,17 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.wait import wait_until
+from testbed.clock import Clock
 from testbed.hosts import USER, USER_HOME, Host, Network, child_of
 from testbed.netns import in_namespace
+from testbed.network import Room
+from testbed.processes import in_group, is_stopped, send, stop_all
 from testbed.services import ZooKeeper
 
 MACHINE_CRONTABS = (Path("/etc/cron.d"), Path("/var/spool/cron"), Path("/etc/crontab"), Path("/etc/passwd"))
@@ -173,6 +177,67 @@ def test_a_server_on_the_hub_is_reached_by_hosts_and_by_a_test_that_enters_it(
     server.stop()
 
 
+def test_a_room_has_an_address_and_a_cable_and_is_gone_with_its_network(tmp_path: Path) -> None:
+    with Network() as network:
+        room = Room(network, "db1", "10.77.0.141")
+        other = Room(network, "db2", "10.77.0.142")
+        server = ZooKeeper(tmp_path / "zookeeper", room.ip, prefix=room.prefix)
+        server.start()
+        try:
+            assert _answers(other, server)
+            room.cut()
+            assert (room.is_cut, other.is_cut) == (True, False)
+            assert not _answers(other, server)
+            assert _answers(room, server)
+            room.heal()
+            wait_until(lambda: _answers(other, server))
+        finally:
+            server.kill()
+        namespace = room.namespace
+    assert not namespace.exists()
+
+
+def test_what_root_starts_on_a_host_goes_by_the_hosts_clock(network: Network, tmp_path: Path) -> None:
+    clock = Clock(tmp_path / "clock")
+    host = Host(network, "n1", "10.77.0.11", tmp_path / "n1", clock)
+    host.start()
+    ask = "import time; print(time.time(), time.monotonic())"
+
+    def ahead(user: str) -> float:
+        said = host.run([sys.executable, "-I", "-S", "-c", ask], user=user).stdout.split()
+        assert abs(float(said[1]) - time.monotonic()) < 5
+        return float(said[0]) - time.time()
+
+    assert abs(ahead("root")) < 5
+    for seconds in (1000, -1000.5, 0):
+        clock.skew(seconds)
+        assert clock.offset == seconds
+        assert abs(ahead("root") - seconds) < 5
+        assert abs(ahead(USER)) < 5
+
+
+def test_a_host_that_was_stopped_runs_nothing_until_it_goes_on(hosts: list[Host]) -> None:
+    host = hosts[0]
+    count = host.exec(["sh", "-c", "while :; do echo; sleep 0.01; done"], stdout=subprocess.PIPE)
+    assert count.stdout is not None
+    stop_all(host.pids)
+    assert all(is_stopped(pid) for pid in host.pids())
+    assert len(host.cron_pids()) == 1
+    send(host.pids(), signal.SIGCONT)
+    wait_until(lambda: not any(is_stopped(pid) for pid in host.pids()))
+    stop_all(host.pids)
+    host.kill()
+    count.stdout.close()
+
+
+def test_what_waits_after_vfork_for_a_child_that_was_stopped_counts_as_stopped() -> None:
+    vfork = "import ctypes, os, time; ctypes.CDLL(None).vfork() or (time.sleep(1000), os._exit(0))"
+    with subprocess.Popen([sys.executable, "-I", "-S", "-c", vfork], start_new_session=True) as process:
+        wait_until(lambda: len(in_group(process.pid)) == 2)
+        stop_all(lambda: in_group(process.pid))
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def test_two_networks_have_the_same_addresses_and_do_not_meet(tmp_path: Path) -> None:
     with Network() as one, Network() as other:
         mine, theirs = (
@@ -216,6 +281,15 @@ def test_all_of_it_dies_with_the_process_that_made_it(tmp_path: Path) -> None:
     assert _machine() == before
     maker.stdin.close()
     maker.stdout.close()
+
+
+def _answers(room: Room, server: ZooKeeper) -> bool:
+    """Whether ZooKeeper answers in a room within two seconds."""
+    talk = f"exec 3<>/dev/tcp/{server.host}/{server.port} && echo ruok >&3 && cat <&3"
+    said = subprocess.run(
+        room.command(["timeout", "2", "bash", "-c", talk]), capture_output=True, check=False
+    )
+    return said.stdout == b"imok"
 
 
 def _reaches(host: Host, other: Host) -> bool:

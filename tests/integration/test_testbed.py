@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy
 from kazoo.client import KazooClient
 from support.wait import wait_until
+from testbed.server import dying_with_us
 from testbed.services import MariaDB, MissingProgram, SeaweedFS, Server, ZooKeeper, free_port
 
 KINDS = {"ZooKeeper": ZooKeeper, "MariaDB": MariaDB, "SeaweedFS": SeaweedFS}
@@ -69,6 +70,19 @@ def test_a_server_dies_with_the_process_that_started_it(name: str, tmp_path: Pat
         starter.send_signal(signal.SIGKILL)
         starter.wait()
         wait_until(lambda: not _runs(pid))
+
+
+def test_what_a_server_has_started_is_killed_with_it(tmp_path: Path) -> None:
+    class Forking(ZooKeeper):
+        def command(self) -> list[str]:
+            return [*dying_with_us(), "/bin/sh", "-c", "sleep 1000 & sleep 1000"]
+
+    server = Forking(tmp_path)
+    server.launch()
+    found = wait_until(lambda: len(pids := server.pids()) == 3 and pids)
+    server.kill()
+    wait_until(lambda: not any(_runs(pid) for pid in found))
+    assert server.pids() == []
 
 
 def test_no_port_is_given_twice() -> None:

@@ -1,128 +1,68 @@
-"""A small real cluster on one machine: ZooKeeper, MariaDB, SeaweedFS, an API, managers, and workers on hosts."""
+"""A real cluster on one machine: ZooKeeper, SQL, S3, API and managers in rooms, workers on hosts."""
 
 import json
 import os
 import secrets
 import shutil
-import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from .hosts import Host, child_of
-from .netns import in_namespace
-from .network import HUB, Network, end
-from .server import Server, dying_with_us
+from . import configuration
+from .clock import Clock
+from .daemons import CRONKEEPER, Api, Daemon, Worker
+from .galera import Galera
+from .haproxy import API_PORT, SQL_PORT, HAProxy
+from .hosts import Host
+from .network import Network, Room
+from .plan import MOST_NODES, SMALL, Plan, address, numbered
+from .server import Server, dying_with_us, free_port
 from .services import MariaDB, SeaweedFS, ZooKeeper
 
-CRONKEEPER = (sys.executable, "-m", "cronkeeper.cli.main")
-PROBE = Path(__file__).with_name("probe.py")
-API_PORT = 30000
-"""On the hub; the machine's own loopback has a port of its choice."""
+__all__ = ["CRONKEEPER", "Cluster", "Daemon", "Plan", "Worker"]
+
 LIVE_TIMEOUT = 30.0
-SERVICE_PORT = {"zookeeper": 2181, "mariadb": 3306, "seaweedfs": 8333}
-
-
-class Daemon(Server):
-    """A daemon of cronkeeper on the hub."""
-
-    stop_timeout = 5.0
-
-    def __init__(
-        self, home: Path, words: Sequence[str], prefix: Sequence[str], *, probe: Sequence[str] = ("true",)
-    ) -> None:
-        super().__init__(home, HUB, API_PORT, prefix)
-        self._words = list(words)
-        self._probe = list(probe)
-
-    def prepare(self) -> None:
-        return
-
-    def command(self) -> list[str]:
-        return [*dying_with_us(), *CRONKEEPER, *self._words]
-
-    def probe(self) -> list[str]:
-        return self._probe
-
-
-class Api(Daemon):
-    """The API, on the hub and on the machine's own loopback: the sockets are made beforehand, each in its place."""
-
-    def __init__(
-        self, home: Path, words: Sequence[str], prefix: Sequence[str], listeners: Sequence[socket.socket]
-    ) -> None:
-        probe = [sys.executable, "-I", "-S", str(PROBE), "http", HUB, str(API_PORT)]
-        super().__init__(home, words, prefix, probe=probe)
-        self.inherited = tuple(listener.fileno() for listener in listeners)
-
-    def environment(self) -> dict[str, str]:
-        # One that is killed can't take its figures away with it.
-        return {**os.environ, "TMPDIR": str(self.home)}
-
-
-class Worker:
-    """The worker of a host, under its guard."""
-
-    def __init__(self, host: Host, config: Path) -> None:
-        self.host = host
-        self._config = config
-        self._outer: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start the guard, which starts the daemon."""
-        with (self.host.home / "worker.log").open("ab") as log:
-            self._outer = self.host.exec(
-                [*CRONKEEPER, "worker", "--config", self._config],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-
-    @property
-    def guard_pid(self) -> int:
-        """The guard, as the machine numbers it."""
-        assert self._outer is not None
-        return child_of(self._outer.pid)
-
-    @property
-    def daemon_pid(self) -> int:
-        """The daemon, as the machine numbers it."""
-        return child_of(self.guard_pid)
-
-    def kill(self) -> None:
-        """kill -9 the guard, with which the daemon goes."""
-        if self._outer is not None and self._outer.poll() is None:
-            os.kill(self.guard_pid, signal.SIGKILL)
-        self.bury()
-
-    def bury(self) -> None:
-        """Take note that it is gone, with its host or by itself."""
-        if self._outer is not None:
-            end(self._outer)
-            self._outer = None
+ZOOKEEPER_PORT = 2181
+S3_PORT = 8333
+CONFIG = "cronkeeper.toml"
+"""What API and managers read, below the home."""
 
 
 class Cluster:
     """The whole, under `home`; it lives no longer than the thread that started it."""
 
     def __init__(
-        self, home: Path, nodes: int = 2, managers: int = 2, *, settings: Mapping[str, str] | None = None
+        self,
+        home: Path,
+        nodes: int = 2,
+        managers: int = 2,
+        *,
+        settings: Mapping[str, str] | None = None,
+        plan: Plan = SMALL,
     ) -> None:
-        """`settings` are more environment variables for every daemon, such as CRONKEEPER_FLEET_RUN_LEASE."""
+        """`settings` are environment variables for every daemon, such as CRONKEEPER_FLEET_RUN_LEASE."""
+        if nodes > MOST_NODES:
+            raise ValueError(f"the network has addresses for {MOST_NODES} nodes")
         self.home = home
+        self.plan = plan
         self._stack = ExitStack()
-        self._count, self._manager_count = nodes, managers
+        self._nodes = numbered("n", nodes)
         self._settings = dict(settings) if settings is not None else {}
         self.admin_token = secrets.token_urlsafe(24)
         self.user_token = secrets.token_urlsafe(24)
+        self.clocks: dict[str, Clock] = {}
+        self.rooms: dict[str, Room] = {}
         self.hosts: dict[str, Host] = {}
         self.workers: dict[str, Worker] = {}
+        self.zookeepers: list[ZooKeeper] = []
+        self.databases: list[MariaDB] = []
+        self.haproxy: HAProxy | None = None
+        self.apis: list[Api] = []
         self.managers: list[Daemon] = []
+        self._manager_names = numbered("manager", managers)
 
     def start(self, port: int = 0) -> None:
         """Start everything; returns when the API answers and every worker is live.
@@ -130,41 +70,46 @@ class Cluster:
         `port` is the API's on this machine's loopback; 0 for any.
         """
         self.home.mkdir(parents=True, exist_ok=True)
-        os.environ.update(self._settings)
-        own = socket.create_server(("127.0.0.1", port))
-        self.url = f"http://127.0.0.1:{own.getsockname()[1]}"
+        self._entrance = port if port != 0 else free_port()
+        self.url = f"http://127.0.0.1:{self._entrance}"
         self.network = self._stack.enter_context(Network())
-        with in_namespace(self.network.namespace):
-            hub = socket.create_server((HUB, API_PORT))
-        self._listeners = (own, hub)
-        for listener in self._listeners:
-            listener.set_inheritable(True)
-            self._stack.callback(listener.close)
         self._start_services()
-        self._configs = self._write_configs()
+        self._start_haproxy()
         self._start_daemons()
-        for number in range(1, self._count + 1):
-            self.add_node(f"n{number}", f"10.77.0.{10 + number}")
+        self._add_nodes()
         self._await_live()
 
-    def add_node(self, name: str, ip: str) -> None:
-        """Boot a host, make its key known, and start its worker."""
-        host = Host(self.network, name, ip, self.home / "hosts" / name)
-        host.start()
-        self.hosts[name] = host
-        if name not in self.workers:
-            key = host.home / "node.key"
-            self.cronkeeper("node", "add", name, "--key-file", str(key))
-            self.workers[name] = Worker(host, self._worker_config(name, key))
-            self._stack.callback(self.workers[name].kill)
-        self.workers[name].start()
+    @property
+    def zookeeper(self) -> ZooKeeper:
+        """The first one."""
+        return self.zookeepers[0]
+
+    @property
+    def mariadb(self) -> MariaDB:
+        """The first one."""
+        return self.databases[0]
+
+    @property
+    def api(self) -> Api:
+        """The first one."""
+        return self.apis[0]
+
+    @property
+    def entrances(self) -> tuple[int, ...]:
+        """The ports that HAProxy is reached at."""
+        return (API_PORT, SQL_PORT) if self.plan.databases > 1 else (API_PORT,)
 
     def cronkeeper(self, *words: str) -> str:
         """Run the command line as an admin and return what it says."""
-        variables = {"CRONKEEPER_URL": self.url, "CRONKEEPER_TOKEN": self.admin_token}
-        environment = {**os.environ, **variables}
-        command = [*CRONKEEPER, *words]
-        return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+        return subprocess.run(
+            [*CRONKEEPER, *words], env=self._as_admin(), check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+
+    def upgrade_tables(self, variables: Mapping[str, str]) -> None:
+        """`cronkeeper db upgrade`; `variables` are added to our environment."""
+        command = [*CRONKEEPER, "db", "upgrade", "--config", str(self.home / CONFIG)]
+        upgrade = [*self._room("api1").prefix, *dying_with_us(), *command]
+        subprocess.run(upgrade, env={**os.environ, **variables}, check=True, stdout=subprocess.DEVNULL)
 
     def power_off(self, name: str) -> None:
         """Cut a host's power."""
@@ -192,57 +137,104 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def _start_services(self) -> None:
+        for name in numbered("zk", self.plan.zookeepers):
+            self.zookeepers.append(ZooKeeper(*self._place(name, ZOOKEEPER_PORT)))
+        self.seaweedfs = SeaweedFS(*self._place("s3", S3_PORT))
+        kind = Galera if self.plan.databases > 1 else MariaDB
+        for name in numbered("db", self.plan.databases):
+            self.databases.append(kind(*self._place(name, SQL_PORT)))
+        for group in (self.zookeepers, self.databases):
+            for server in group if len(group) > 1 else []:
+                server.peers = [each.host for each in group]
+        self._start_all([*self.zookeepers, self.seaweedfs, *self.databases])
+
+    def _start_haproxy(self) -> None:
+        if self.plan.balanced:
+            apis = [address(name) for name in numbered("api", self.plan.apis)]
+            several = [each.host for each in self.databases] if self.plan.databases > 1 else []
+            place = self.home / "haproxy", self._room("haproxy")
+            self.haproxy = HAProxy(*place, apis, several, self._entrance)
+            self._start_all([self.haproxy])
+
+    def _start_daemons(self) -> None:
+        config = ["--config", str(self._write_config())]
+        self.upgrade_tables(self._settings)
+        for name in self._manager_names:
+            variables = {**self._variables(name), "CRONKEEPER_MANAGER_NAME": name}
+            self.managers.append(Daemon(self.home / name, self._room(name), ["manager", *config], variables))
+        for name in numbered("api", self.plan.apis):
+            self.apis.append(Api(self.home / name, self._room(name), ["api", *config], self._variables(name)))
+        if not self.plan.balanced:
+            self.api.entrance = self._entrance
+        self._start_all([*self.managers, *self.apis])
+
+    def _add_nodes(self) -> None:
+        """Boot the hosts, make their keys known, and start their workers."""
+        adding = []
+        for name in self._nodes:
+            clock = self._clock(name)
+            host = Host(self.network, name, address(name), self.home / "hosts" / name, clock)
+            self.hosts[name] = host
+            host.start()
+            key = host.home / "node.key"
+            words = [*CRONKEEPER, "node", "add", name, "--key-file", str(key)]
+            adding.append(subprocess.Popen(words, env=self._as_admin(), stdout=subprocess.DEVNULL))
+            worker = Worker(host, self._write_worker_config(name, key), self._settings)
+            self.workers[name] = worker
+            self._stack.callback(worker.kill)
+        if any(process.wait() != 0 for process in adding):
+            raise RuntimeError("the nodes could not be added")
+        for worker in self.workers.values():
+            worker.start()
+
     def _await_live(self) -> None:
         deadline = time.monotonic() + LIVE_TIMEOUT
         while not all(node["live"] for node in json.loads(self.cronkeeper("node", "list", "--json"))):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"the workers are not live after {LIVE_TIMEOUT} s: see {self.home}/hosts")
 
-    def _start_services(self) -> None:
-        prefix = self.network.prefix
-        self.zookeeper = ZooKeeper(self.home / "zookeeper", HUB, SERVICE_PORT["zookeeper"], prefix)
-        self.mariadb = MariaDB(self.home / "mariadb", HUB, SERVICE_PORT["mariadb"], prefix)
-        self.seaweedfs = SeaweedFS(self.home / "seaweedfs", HUB, SERVICE_PORT["seaweedfs"], prefix)
-        for server in (self.zookeeper, self.mariadb, self.seaweedfs):
+    def _start_all(self, servers: Sequence[Server]) -> None:
+        for server in servers:
             self._stack.callback(server.kill)
-            server.start()
+            server.launch()
+        for server in servers:
+            server.await_ready()
 
-    def _start_daemons(self) -> None:
-        prefix, config = self.network.prefix, ["--config", str(self._configs)]
-        subprocess.run([*prefix, *dying_with_us(), *CRONKEEPER, "db", "upgrade", *config], check=True)
-        self.api = Api(self.home / "api", ["api", *config], prefix, self._listeners)
-        for number in range(1, self._manager_count + 1):
-            self.managers.append(Daemon(self.home / f"manager{number}", ["manager", *config], prefix))
-        for daemon in (*self.managers, self.api):
-            self._stack.callback(daemon.stop)
-            daemon.start()
+    def _place(self, name: str, port: int) -> tuple[Path, str, int, tuple[str, ...]]:
+        """What a server in a room of its own is made of."""
+        room = self._room(name)
+        return self.home / name, room.ip, port, room.prefix
 
-    def _write_configs(self) -> Path:
-        """The configuration of API and managers, which workers never see."""
-        path = self.home / "cronkeeper.toml"
-        path.touch(mode=0o600)
-        binds = ",".join(f"fd://{listener.fileno()}" for listener in self._listeners)
-        path.write_text(
-            f'[sql]\nurl = "{self.mariadb.create_database("cronkeeper")}"\n'
-            f'[api]\nbind = "{binds}"\nworkers = 1\n'
-            f'admin_token = "{self.admin_token}"\nuser_token = "{self.user_token}"\n' + self._common()
-        )
-        return path
+    def _room(self, name: str) -> Room:
+        if name not in self.rooms:
+            self.rooms[name] = Room(self.network, name, address(name))
+        return self.rooms[name]
 
-    def _worker_config(self, name: str, key: Path) -> Path:
-        path = self.home / "hosts" / f"{name}.toml"
-        path.touch(mode=0o600)
-        home = self.hosts[name].home / "cronkeeper"
-        path.write_text(
-            f'[worker]\nnode = "{name}"\nhome = "{home}"\nkey_file = "{key}"\nallow_run_as = ["*"]\n'
-            f'labels = ["host={name}"]\n'
-            f'[api]\nurl = "http://{HUB}:{API_PORT}"\n' + self._common()
-        )
-        return path
+    def _clock(self, name: str) -> Clock | None:
+        if self.plan.clocks:
+            self.clocks[name] = Clock(self.home / "clocks" / name)
+        return self.clocks.get(name)
 
-    def _common(self) -> str:
-        return (
-            f'[zookeeper]\nhosts = "{self.zookeeper.hosts}"\n'
-            f'[s3]\nendpoint = "{self.seaweedfs.endpoint}"\nbucket = "{self.seaweedfs.bucket}"\n'
-            f'access_key = "{self.seaweedfs.access_key}"\nsecret_key = "{self.seaweedfs.secret_key}"\n'
-        )
+    def _variables(self, name: str) -> dict[str, str]:
+        clock = self._clock(name)
+        return {**self._settings, **(clock.environment if clock is not None else {})}
+
+    def _as_admin(self) -> dict[str, str]:
+        login = {"CRONKEEPER_URL": self.url, "CRONKEEPER_TOKEN": self.admin_token}
+        return {**os.environ, **self._settings, **login}
+
+    def _write_config(self) -> Path:
+        self.mariadb.create_database("cronkeeper")
+        entrance = self.haproxy.host if self.plan.databases > 1 and self.haproxy is not None else None
+        sql = self.mariadb.url("cronkeeper", entrance)
+        ours = configuration.of_servers(sql, self.admin_token, self.user_token)
+        every = configuration.of_all(self.zookeepers, self.seaweedfs)
+        return configuration.write(self.home / CONFIG, ours, every)
+
+    def _write_worker_config(self, name: str, key: Path) -> Path:
+        server = self.haproxy if self.haproxy is not None else self.api
+        url = f"http://{server.host}:{API_PORT}"
+        own = configuration.of_worker(name, self.hosts[name].home / "cronkeeper", key, url)
+        every = configuration.of_all(self.zookeepers, self.seaweedfs)
+        return configuration.write(self.home / "hosts" / f"{name}.toml", own, every)

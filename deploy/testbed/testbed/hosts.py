@@ -11,8 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from .clock import Clock
 from .host_init import USER_HOME
 from .network import Network, await_ready, end
+from .processes import in_space_of, number_inside
 from .server import dying_with_us, program
 
 __all__ = ["USER", "USER_HOME", "Host", "Network"]
@@ -38,11 +40,14 @@ class Host:
     """A host that boots with `start`; `home` is its disk: it outlives `kill`, and `stop` removes it.
 
     Without a network it shares the machine's, loopback and all. It lives no longer than the thread that
-    started it.
+    started it. What root starts on it goes by the `clock` where there is one: crond, the worker.
     """
 
-    def __init__(self, network: Network | None, name: str, ip: str, home: Path) -> None:
+    def __init__(
+        self, network: Network | None, name: str, ip: str, home: Path, clock: Clock | None = None
+    ) -> None:
         self.network = network
+        self.clock = clock
         self.name = name
         self.ip = ip
         self.home = home
@@ -55,6 +60,20 @@ class Host:
         if self._outer is None:
             raise RuntimeError(f"host {self.name} is not running")
         return child_of(self._outer.pid)
+
+    def pids(self) -> list[int]:
+        """Every process on the host, as the machine numbers it, and what holds them there; none where it is down.
+
+        nsenter stops itself when what it has started is stopped, and must be told to go on.
+        """
+        if self._outer is None or self._outer.poll() is not None:
+            return []
+        return [*in_space_of(self.pid), *(each.pid for each in self._commands if each.poll() is None)]
+
+    def cron_pids(self) -> list[int]:
+        """The host's crond, as the machine numbers it; none where it is down."""
+        cron = None if self._outer is None else self._cron_pid()
+        return [] if cron is None else [pid for pid in in_space_of(self.pid) if number_inside(pid) == cron]
 
     @property
     def cron_d(self) -> Path:
@@ -94,10 +113,13 @@ class Host:
         if self.network is not None:
             self.network.detach(self)
         os.kill(self.pid, signal.SIGKILL)
+        for command in self._commands:
+            command.send_signal(
+                signal.SIGCONT
+            )  # one that is stopped buries nobody, and so the host would not end
+            command.wait(TIMEOUT)
         self._outer.wait()
         end(self._outer)
-        for command in self._commands:
-            command.wait(TIMEOUT)
         self._commands.clear()
         self._outer = None
 
@@ -105,6 +127,11 @@ class Host:
         """Give the host up for good: its processes, its files."""
         self.kill()
         shutil.rmtree(self.home, ignore_errors=True)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether its network cable is pulled."""
+        return self.network is not None and self.network.is_cut(self)
 
     def cut(self) -> None:
         """Pull its network cable."""
@@ -129,7 +156,8 @@ class Host:
         spaces = ["--mount", "--uts", "--ipc", "--net", "--pid"]
         enter = [program("nsenter"), "--target", str(self.pid), *spaces, "--"]
         login = [program("chroot"), f"--userspec={user}", "/", *dying_with_us("--reset-env")]
-        variables = [f"{name}={value}" for name, value in (env or {}).items()]
+        clock = self.clock.environment if self.clock is not None and user == "root" else {}
+        variables = [f"{name}={value}" for name, value in {**clock, **(env or {})}.items()]
         return [*dying_with_us(), *enter, *login, "env", f"--chdir={cwd}", *variables, *map(str, argv)]
 
     def exec(

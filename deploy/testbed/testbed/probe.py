@@ -1,4 +1,4 @@
-"""Waits until a server does real work: `probe.py zookeeper|s3|http HOST PORT`.
+"""Waits until a server does real work: `probe.py zookeeper|s3|http|tcp HOST PORT`.
 
 A program of its own, because it runs in the server's network namespace. It never gives up: whoever started it
 kills it when the server dies or the time is over.
@@ -54,10 +54,20 @@ def http_serves(host: str, port: int) -> bool:
         return False
 
 
+def tcp_serves(host: str, port: int) -> bool:
+    """True once somebody listens."""
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
 PROBES: dict[str, Callable[[str, int], bool]] = {
     "zookeeper": zookeeper_serves,
     "s3": s3_serves,
     "http": http_serves,
+    "tcp": tcp_serves,
 }
 
 

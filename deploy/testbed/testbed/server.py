@@ -1,7 +1,9 @@
 """One server process that dies with the process that started it."""
 
+import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +12,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+
+from .processes import in_group
 
 START_TIMEOUT = 60.0
 # Below the range that the kernel takes the ports of outgoing connections from, so that nobody else gets the
@@ -65,6 +69,8 @@ class Server(ABC):
 
     stop_timeout = 20.0
     """Seconds in which it may end in good order."""
+    peers: Sequence[str] = ()
+    """The addresses of the servers that it forms a group with, its own among them; none where it is alone."""
     inherited: tuple[int, ...] = ()
     """Open files that the server gets from us."""
 
@@ -101,8 +107,19 @@ class Server(ABC):
             raise RuntimeError(f"{type(self).__name__} is not running")
         return self._process.pid
 
+    def pids(self) -> list[int]:
+        """The server's process and those that it has started; none where it is down."""
+        if self._process is None or self._process.poll() is not None:
+            return []
+        return in_group(self._process.pid)
+
     def start(self) -> None:
         """Start the server and return when it does real work."""
+        self.launch()
+        self.await_ready()
+
+    def launch(self) -> None:
+        """Start the server; several that need each other are all launched before one is waited for."""
         self.home.mkdir(parents=True, exist_ok=True)
         self.prepare()
         with self.log_path.open("ab") as log:
@@ -116,6 +133,11 @@ class Server(ABC):
                 start_new_session=True,
                 pass_fds=self.inherited,
             )
+
+    def await_ready(self) -> None:
+        """Return when the server that was launched does real work."""
+        if self._process is None:
+            raise RuntimeError(f"{type(self).__name__} is not running")
         try:
             self._await_ready(self._process)
         except BaseException:
@@ -131,9 +153,10 @@ class Server(ABC):
         self.kill()
 
     def kill(self) -> None:
-        """kill -9, and wait until it is gone."""
+        """kill -9 it and what it has started, and wait until it is gone."""
         if self._process is not None:
-            self._process.kill()
+            if self._process.poll() is None:
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 

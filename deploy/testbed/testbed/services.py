@@ -4,10 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from .cache import cached
 from .server import MissingProgram, Server, dying_with_us, free_port, program
 
 __all__ = ["MariaDB", "MissingProgram", "SeaweedFS", "Server", "ZooKeeper", "free_port"]
@@ -38,6 +38,11 @@ dataDir={data}
 clientPortAddress={host}
 clientPort={port}
 """
+# Of an ensemble. In ticks: how long a follower may take to join, and to be behind.
+ZOOKEEPER_QUORUM = """\
+initLimit=20
+syncLimit=10
+"""
 MARIADB_OPTIONS = (
     "--innodb-buffer-pool-size=32M",
     "--innodb-log-file-size=16M",
@@ -53,7 +58,7 @@ MARIADB_OPTIONS = (
 
 
 class ZooKeeper(Server):
-    """One ZooKeeper; `hosts` is what a client connects to."""
+    """One ZooKeeper, alone or of an ensemble; `hosts` is what a client connects to."""
 
     @property
     def hosts(self) -> str:
@@ -67,13 +72,17 @@ class ZooKeeper(Server):
         data = self.home / "data"
         data.mkdir(exist_ok=True)
         config = ZOOKEEPER_CONFIG.format(data=data, host=self.host, port=self.port)
+        if self.peers:
+            (data / "myid").write_text(f"{self.peers.index(self.host) + 1}\n")
+            servers = [f"server.{number}={host}:2888:3888\n" for number, host in enumerate(self.peers, 1)]
+            config += ZOOKEEPER_QUORUM + "".join(servers)
         (self.home / "zoo.cfg").write_text(config)
 
     def command(self) -> list[str]:
-        main = "org.apache.zookeeper.server.ZooKeeperServerMain"
+        main = "quorum.QuorumPeerMain" if self.peers else "ZooKeeperServerMain"
         jars = ":".join(ZOOKEEPER_JARS)
-        java = [program("java"), *ZOOKEEPER_JVM, "-cp", jars, main, str(self.home / "zoo.cfg")]
-        return [*dying_with_us(), *java]
+        java = [program("java"), *ZOOKEEPER_JVM, "-cp", jars, f"org.apache.zookeeper.server.{main}"]
+        return [*dying_with_us(), *java, str(self.home / "zoo.cfg")]
 
     def probe(self) -> list[str]:
         return [sys.executable, "-I", "-S", str(PROBE), "zookeeper", self.host, str(self.port)]
@@ -88,7 +97,7 @@ class MariaDB(Server):
     def prepare(self) -> None:
         data = self.home / "data"
         if not data.exists():
-            shutil.copytree(_mariadb_template(), self.home / "data.new")
+            shutil.copytree(mariadb_template(), self.home / "data.new")
             (self.home / "data.new").rename(data)
         grant = f"GRANT ALL ON *.* TO '{self.user}'@'%' IDENTIFIED BY '{self.password}' WITH GRANT OPTION;\n"
         (self.home / "init.sql").write_text(grant)
@@ -115,11 +124,11 @@ class MariaDB(Server):
     def probe(self) -> list[str]:
         return self._client("SELECT 1")
 
-    def url(self, database: str) -> str:
-        """The SQLAlchemy URL of a database on this server."""
+    def url(self, database: str, host: str | None = None) -> str:
+        """The SQLAlchemy URL of a database on this server, or on the `host` that leads to it."""
         options = "use_pure=true&charset=utf8mb4&collation=utf8mb4_general_ci"
-        login = f"{self.user}:{self.password}"
-        return f"mysql+mysqlconnector://{login}@{self.host}:{self.port}/{database}?{options}"
+        server = f"{host if host is not None else self.host}:{self.port}"
+        return f"mysql+mysqlconnector://{self.user}:{self.password}@{server}/{database}?{options}"
 
     def create_database(self, name: str) -> str:
         """Make an empty database and return its SQLAlchemy URL."""
@@ -195,21 +204,16 @@ class SeaweedFS(Server):
         return [sys.executable, str(PROBE), "s3", self.host, str(self.port)]
 
 
-def _mariadb_template() -> Path:
-    """A fresh data directory to copy: made once per user and machine, since it takes longer than a start."""
-    template = Path(tempfile.gettempdir()) / f"cronkeeper-testbed-{os.geteuid()}" / "mariadb"
-    if template.exists():
-        return template
-    template.parent.mkdir(mode=0o700, exist_ok=True)
-    new = Path(tempfile.mkdtemp(dir=template.parent))
-    options = ["--no-defaults", f"--datadir={new}", "--innodb-log-file-size=16M", "--skip-test-db"]
-    login = ["--auth-root-authentication-method=normal", *_as_root()]
-    subprocess.run([program("mariadb-install-db"), *options, *login], check=True, stdout=subprocess.DEVNULL)
-    try:
-        new.rename(template)
-    except OSError:  # another process was faster
-        shutil.rmtree(new)
-    return template
+def mariadb_template() -> Path:
+    """A fresh data directory to copy."""
+
+    def install(folder: Path) -> None:
+        options = ["--no-defaults", f"--datadir={folder}", "--innodb-log-file-size=16M", "--skip-test-db"]
+        login = ["--auth-root-authentication-method=normal", *_as_root()]
+        command = [program("mariadb-install-db"), *options, *login]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+    return cached("mariadb", install)
 
 
 def _as_root() -> list[str]:
