@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 # Hosts made of namespaces, real servers and a client of the API are the same as in the tests.
 sys.path[:0] = [str(ROOT / "deploy/testbed"), str(ROOT / "tests")]
 
-from bench import burst, idle, latency, lists, measure, posts, upload  # noqa: E402
+from bench import burst, claims, idle, latency, leader, lists, measure, posts, upload  # noqa: E402
 
 BENCHES = {
     "latency": latency.run,
@@ -21,8 +21,10 @@ BENCHES = {
     "upload": lambda home, install, _jobs, runs: upload.run(home, install, runs),
     "lists": lists.run,
     "posts": lambda home, install, _jobs, runs: posts.run(home, install, runs),
+    "claims": lambda home, _install, _jobs, runs: claims.run(home, runs),
+    "leader": lambda home, _install, jobs, runs: leader.run(home, jobs, runs),
 }
-JOBS = {"latency": latency.JOBS, "lists": 10_000}
+JOBS = {"latency": latency.JOBS, "lists": 10_000, "leader": 100_000}
 
 
 def main() -> int:
@@ -31,7 +33,9 @@ def main() -> int:
     parser.add_argument("what", nargs="?", default="all", choices=[*BENCHES, "all"])
     parser.add_argument("--install", default="embedded", choices=["embedded", "cluster"])
     parser.add_argument(
-        "--jobs", type=int, help="how many; default: 200 for latency, 10,000 for lists, else 1000"
+        "--jobs",
+        type=int,
+        help="how many; default: 200 for latency, 10,000 for lists, 100,000 for leader, else 1000",
     )
     parser.add_argument("--runs", type=int, default=3, help="how often; the tables show each and the median")
     options = parser.parse_args()
