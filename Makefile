@@ -29,9 +29,9 @@ lint: venv-dev
 	@$(BIN)/mypy $(PACKAGES)
 	@MYPYPATH=deploy/testbed $(BIN)/mypy -p testbed
 
-# Everything, on the real servers and on hosts made of namespaces.
+# Everything, on the real servers and on hosts made of namespaces; two files at a time, since much of it is waiting.
 test: deps lint
-	@$(BIN)/pytest tests
+	@$(BIN)/pytest tests -n 2 --dist loadfile
 
 # make bench WHAT=latency|burst|idle|upload|lists|posts|claims|leader runs one of them.
 bench: deps venv-dev
