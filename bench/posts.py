@@ -1,4 +1,4 @@
-"""How many jobs a second are taken in, by one connection and by eight."""
+"""How many jobs a second are taken in, by one connection and by many."""
 
 import http.client
 import json
@@ -13,7 +13,7 @@ from bench.measure import Row, show
 from bench.sites import Site, site
 
 SECONDS = 6.0
-CONNECTIONS = (1, 8)
+CONNECTIONS = (1, 8, 32)
 HEADER = [f"{number} connections" for number in CONNECTIONS]
 JOB = {"type": "command", "command": "/usr/bin/true", "schedule": "0 0 1 1 *"}
 

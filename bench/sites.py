@@ -10,10 +10,11 @@ from typing import Any
 from support.client import Client
 from support.installs import Embedded
 from support.wait import wait_until
-from testbed.cluster import Cluster
+from testbed.cluster import Cluster, Plan
 from testbed.hosts import Host
 
 CONNECTIONS = 8
+WHOLE = Plan(zookeepers=3, apis=2, databases=3)
 PER_JOB = 0.5
 """Seconds that each of many jobs may take on its way to the crontab; far more than it does."""
 
@@ -92,8 +93,8 @@ def site_of(install: Embedded) -> Site:
 
 @contextmanager
 def cluster(home: Path) -> Iterator[Site]:
-    """The test-bed's cluster with one node: the node's host has only the worker on it."""
-    with Cluster(home / "cluster", nodes=1) as servers:
+    """The test-bed's whole cluster with one node: the node's host has only the worker on it."""
+    with Cluster(home / "cluster", nodes=1, plan=WHOLE) as servers:
         worker = servers.workers["n1"]
         host = servers.hosts["n1"]
         made = Site(

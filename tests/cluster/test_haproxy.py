@@ -180,7 +180,9 @@ class Told:
 
 
 def rows(node: MariaDB) -> set[int]:
-    return {int(line) for line in node.execute("SELECT number FROM cronkeeper.told").split()}
+    """What a node has once it has applied all that the cluster took in before: the others lag behind the writer."""
+    said = node.execute("SET SESSION wsrep_sync_wait = 1; SELECT number FROM cronkeeper.told")
+    return {int(line) for line in said.split()}
 
 
 def get(cluster: Cluster, path: str, request_id: str | None = None) -> urllib3.BaseHTTPResponse:
