@@ -220,7 +220,10 @@ def test_every_link_of_a_page_leads_to_a_file_of_the_repository(page: Path) -> N
 
 
 SYSTEM = {"bin", "dev", "etc", "proc", "run", "usr"}
-EXAMPLES = {"some/where", "tmp/hello.sh", "var/lib/cronkeeper", "var/spool/cron"}
+EXAMPLES = {
+    *("some/where", "tmp/hello.sh", "opt/cronkeeper"),
+    *("var/lib/cronkeeper", "var/lib/zookeeper", "var/spool/cron"),
+}
 OF_THE_API = {
     "artifacts",
     "docs",
