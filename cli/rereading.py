@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cronkeeper.common import log as logs
 from cronkeeper.common.config import differing, load
 from cronkeeper.common.errors import Invalid
+from cronkeeper.common.model import replace
 from cronkeeper.common.settings import Config, History
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def of_worker(
 
     def read() -> "Loaded":
         config = load(path)
-        live = live_of(settings_of(config))
+        live = live_of(replace(settings_of(config), fleet=used.fleet))
         logs.set_up(config.log.level, config.log.format)
         others = differing(used, config, OF_WORKER)
         if used.api.url != config.api.url:

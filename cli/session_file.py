@@ -1,7 +1,9 @@
 """Keeps a worker's session across its restarts: whoever has the password has the session, so 0600.
 
 A machine that is a copy of another one has the file too, and must never come to the other's session: so it is good
-only in the boot, and in the folder, that it was written in (see `worker.machine.boot_of`).
+only in the boot, and in the folder, that it was written in (see `worker.machine.boot_of`). What older versions
+wrote says nothing of these: it is good where it is younger than this boot, or each upgraded node would be taken for
+dead.
 """
 
 import base64
@@ -12,6 +14,7 @@ import time
 from pathlib import Path
 
 from cronkeeper.cli.home import write_private
+from cronkeeper.common.clock import boottime
 from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.errors import Conflict, Unavailable
 
@@ -32,9 +35,13 @@ class SessionFile:
         try:
             kept = json.loads(self._path.read_text())
             session = int(kept["id"]), base64.b64decode(kept["password"])
-            return session if kept["boot"] == self._boot else None
+            return session if kept.get("boot", self._boot_of_older()) == self._boot else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    def _boot_of_older(self) -> str | None:
+        booted = time.time() - boottime()
+        return self._boot if self._path.stat().st_mtime >= booted else None
 
     def keep(self, tree: Tree) -> None:
         """Write the session in use, if there is one."""

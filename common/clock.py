@@ -29,3 +29,13 @@ def uptime() -> float:
 def boot_id() -> str:
     """The kernel's name for this boot: another one means that every process of before is gone."""
     return BOOT_ID_PATH.read_text().strip()
+
+
+def same_boot(one: str, other: str) -> bool:
+    """Whether two marks of a boot and a home (`worker.machine.boot_of`) may be the same.
+
+    Versions before them wrote the kernel's name alone: there the home is not known, and any will do.
+    """
+    kernel, _, home = one.partition(".")
+    other_kernel, _, other_home = other.partition(".")
+    return kernel == other_kernel and (home == other_home or not home or not other_home)

@@ -76,13 +76,14 @@ class HungUp:
 
 
 def stop_on_signals(waker: Waker, *more: signal.Signals) -> Stop:
-    """What SIGTERM and SIGINT set, and `more` where they are named.
+    """What SIGTERM and SIGINT set, and `more` where they are named, but not those that are ignored by now.
 
     The main thread has to wake now and then: a signal that comes just before it waits, or that the kernel gives to
     another thread, does not wake it.
     """
     stop = Stop(waker)
-    for number in (signal.SIGTERM, signal.SIGINT, *more):
+    heeded = [number for number in more if signal.getsignal(number) is not signal.SIG_IGN]
+    for number in (signal.SIGTERM, signal.SIGINT, *heeded):
         signal.signal(number, lambda _signal, _frame: stop.set())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, more)  # as `HungUp` does
     return stop

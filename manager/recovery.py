@@ -3,6 +3,7 @@
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
+from cronkeeper.common.clock import same_boot
 from cronkeeper.common.model import Claim, LiveNode, Unfinished
 
 
@@ -38,7 +39,7 @@ def recover(claim: Claim, node: str, nodes: Nodes, *, now: float, run_lease: flo
         back = nodes.live.get(run.node)
         if run.node not in nodes.known:
             lost.append((run, f"node {run.node} was forgotten"))
-        elif back is not None and back.boot_id != run.boot_id:
+        elif back is not None and not same_boot(back.boot_id, run.boot_id):
             lost.append((run, f"node {run.node} was restarted while the run was unfinished"))
         elif back is None and now - nodes.absent_since.get(run.node, now) >= run_lease:
             lost.append((run, f"node {run.node} has been gone for {run_lease:.0f} s"))

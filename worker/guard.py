@@ -38,7 +38,8 @@ class _Signals:
         self._told = self._hung_up = False
         signal.signal(signal.SIGTERM, self._pass_on)
         signal.signal(signal.SIGINT, self._pass_on)
-        signal.signal(signal.SIGHUP, self._hang_up)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup(1) has it, for all that follows
+            signal.signal(signal.SIGHUP, self._hang_up)
 
     def told(self) -> bool:
         """Whether the guard was told to stop."""

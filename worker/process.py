@@ -61,7 +61,7 @@ class Processes:
         self._epoll = select.epoll()
         self._watched: dict[int, tuple[str, subprocess.Popen[bytes] | None]] = {}
         self._soft_limit = _allow_many_files()
-        self._score = _score_of_jobs()
+        self._wrapper = _own_wrapper(lease_file.parent)
         _inherit_nothing_odd()
 
     def fileno(self) -> int:
@@ -82,9 +82,9 @@ class Processes:
             try:
                 words, descriptors = _words(folder, script, stack, as_another=bool(user))
                 stdin, stdout, stderr = _streams(folder, stack)
-                wrapper = [SHELL, str(WRAPPER), str(folder.path), str(self._lease_file)]
+                wrapper = [SHELL, str(self._wrapper), str(folder.path), str(self._lease_file)]
                 child = subprocess.Popen(
-                    [*wrapper, str(self._soft_limit), self._score, account.home, *user, *words],
+                    [*wrapper, str(self._soft_limit), account.home, *user, *words],
                     stdin=stdin,
                     stdout=stdout,
                     stderr=stderr,
@@ -237,9 +237,15 @@ def _allow_many_files() -> int:
     return soft
 
 
-def _score_of_jobs() -> str:
-    """What jobs have to set where this daemon is spared by the kernel when memory is short: they must not be."""
-    return "0" if int(Path("/proc/self/oom_score_adj").read_text()) < 0 else ""
+def _own_wrapper(home: Path) -> Path:
+    """A copy of this version's wrapper: while a newer one is installed below us there is none, and then another."""
+    own, new = home / WRAPPER.name, home / f".{WRAPPER.name}.new"
+    try:
+        new.write_bytes(WRAPPER.read_bytes())
+        new.replace(own)
+    except OSError:  # a full disk
+        return WRAPPER
+    return own
 
 
 def _inherit_nothing_odd() -> None:

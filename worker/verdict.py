@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from cronkeeper.common.clock import same_boot
 from cronkeeper.common.model import Outcome, RunState
 from cronkeeper.worker.run_folder import Exit, RunFolder, Started, at_uptime
 from cronkeeper.worker.timeouts import end_of
@@ -36,7 +37,7 @@ class Verdicts:
 
     def this_boot(self, folder: RunFolder) -> bool:
         """Whether the machine has not been restarted since."""
-        return folder.plan.boot_id == self.boot_id
+        return same_boot(folder.plan.boot_id, self.boot_id)
 
 
 def failed(reason: str, now: datetime) -> Outcome:

@@ -1,11 +1,11 @@
-# Started for each run: sh wrapper.sh FOLDER LEASE FILES SCORE DIRECTORY COMMAND [ARGUMENT...]
+# Started for each run: sh wrapper.sh FOLDER LEASE FILES DIRECTORY COMMAND [ARGUMENT...]
 # Cron-sized on purpose: shell builtins only, so that a run costs little more than its command.
 # 1. Past the lease's deadline nothing is started. 2. Of all wrappers of a run, the one that creates `started`
-# goes on. 3. FILES is how many files the command may open: the daemon's own limit is higher. SCORE, where it is not
-# empty, is for the kernel when memory is short: it may spare the daemon. 4. The command runs as a child, so that its
-# exit code is kept even while no worker daemon runs. 5. Where the daemon has it end, and has noted that in `stopped`,
-# it stays until it is alone in its session, so that the number is ours as long as anything is left that may have to
-# be killed. A SIGTERM of somebody else's, as of `kill 0`, is the command's own affair.
+# goes on. 3. FILES is how many files the command may open: the daemon's own limit is higher. A score below 0 has the
+# kernel spare the daemon when memory is short, and is not for jobs. 4. The command runs as a child, so that its exit
+# code is kept even while no worker daemon runs. 5. Where the daemon has it end, and has noted that in `stopped`, it
+# stays until it is alone in its session, so that the number is ours as long as anything is left that may have to be
+# killed. A SIGTERM of somebody else's, as of `kill 0`, is the command's own affair.
 alone() {
     for file in /proc/[0-9]*/stat; do
         { read -r stat < "$file"; } 2> /dev/null || continue
@@ -13,8 +13,8 @@ alone() {
         [ "$4" != $$ ] || [ "$1" = Z ] || [ "$file" = /proc/$$/stat ] || return 1
     done
 }
-folder=$1 lease=$2 files=$3 score=$4 directory=$5
-shift 5
+folder=$1 lease=$2 files=$3 directory=$4
+shift 4
 read -r now _ < /proc/uptime || exit 75
 read -r deadline < "$lease" || exit 75
 [ "$deadline" = never ] || [ "${now%.*}" -lt "$deadline" ] || exit 75
@@ -26,7 +26,8 @@ set -C
 { echo "$stat $now" > "$folder/started"; } 2> /dev/null || exit 76
 set +C
 ulimit -S -n "$files"
-[ ! "$score" ] || echo "$score" > /proc/$$/oom_score_adj
+read -r score < /proc/$$/oom_score_adj
+[ "$score" -ge 0 ] || echo 0 > /proc/$$/oom_score_adj
 cd "$directory" 2> /dev/null || cd /
 unset OLDPWD
 "$@"

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,8 +24,8 @@ def begin() -> Iterator[Begin]:
     """Starts a guard over a command; what is still there at the end is killed."""
     begun: list[subprocess.Popen[str]] = []
 
-    def start(*command: str) -> "subprocess.Popen[str]":
-        words = [sys.executable, "-I", "-S", guard.__file__, *command]
+    def start(*command: str, before: Sequence[str] = ()) -> "subprocess.Popen[str]":
+        words = [*before, sys.executable, "-I", "-S", guard.__file__, *command]
         process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
         begun.append(process)
         return process
@@ -118,6 +118,39 @@ def test_a_guard_passes_sighup_on_also_to_a_daemon_that_is_not_ready_for_it(
     _, complaints = process.communicate(timeout=10)
     assert (process.returncode, complaints) == (0, "")
     assert len(pids(path)) == 1
+
+
+UP = """
+import os, signal, sys
+from cronkeeper.common.waker import Waker, stop_on_signals
+waker = Waker()
+stop = stop_on_signals(waker, signal.SIGHUP)
+print(os.getpid(), file=open(sys.argv[1], "a"))
+while not stop.is_set():
+    waker.wait(0.05)
+"""
+
+
+def test_a_terminal_that_is_closed_ends_a_daemon_that_heeds_it(begin: Begin, tmp_path: Path) -> None:
+    path = tmp_path / "pids"
+    process = begin(sys.executable, "-W", "ignore", "-c", UP, str(path))
+    wait_until(lambda: pids(path))
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=10)
+    assert (process.returncode, len(pids(path))) == (0, 1)
+
+
+def test_with_nohup_it_ends_neither_guard_nor_daemon(begin: Begin, tmp_path: Path) -> None:
+    path = tmp_path / "pids"
+    process = begin(sys.executable, "-W", "ignore", "-c", UP, str(path), before=["nohup"])
+    wait_until(lambda: pids(path))
+    for pid in (process.pid, *pids(path)):
+        os.kill(pid, signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert (process.returncode, len(pids(path))) == (0, 1)
 
 
 def test_a_guard_that_is_told_to_end_between_two_children_starts_no_more(

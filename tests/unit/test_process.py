@@ -12,7 +12,7 @@ from support.wait import wait_until
 
 from cronkeeper.cli import client
 from cronkeeper.common.clock import uptime
-from cronkeeper.worker import lease_file
+from cronkeeper.worker import lease_file, process
 from cronkeeper.worker.process import Account, CannotStart, Processes
 from cronkeeper.worker.run_folder import Exit, ProcessId
 
@@ -124,6 +124,23 @@ def test_without_a_lease_nothing_is_started(host: Host) -> None:
 def test_while_the_lease_lasts_runs_are_started(host: Host) -> None:
     lease_file.write(host.lease, 60.0)
     assert host.run("true").exit is not None
+
+
+@pytest.mark.parametrize("installed", [None, "echo the next version"])
+def test_a_version_that_is_being_installed_is_nothing_to_a_daemon_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: str | None
+) -> None:
+    wrapper = tmp_path / "installed/wrapper.sh"
+    wrapper.parent.mkdir()
+    wrapper.write_bytes(process.WRAPPER.read_bytes())
+    monkeypatch.setattr(process, "WRAPPER", wrapper)
+    host = Host(tmp_path)
+    wrapper.unlink()
+    if installed is not None:
+        wrapper.write_text(installed)
+    folder = host.run("echo mine")
+    assert out(folder) == "mine\n"
+    assert folder.exit is not None
 
 
 def test_of_many_wrappers_of_one_run_exactly_one_starts(host: Host) -> None:

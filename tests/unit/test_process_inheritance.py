@@ -114,8 +114,21 @@ def test_jobs_are_not_spared_when_memory_is_short(facts: dict[str, Any]) -> None
         pytest.skip("only with CAP_SYS_RESOURCE a daemon can be spared")
 
 
-def test_the_wrapper_tells_the_kernel_which_score_a_run_has(host: Host) -> None:
+def test_the_wrapper_starts_what_a_daemon_of_an_older_version_asks_it_to(host: Host) -> None:
+    """A daemon finds the wrapper of the new version from the moment that this is installed."""
     folder = host.folder("unused")
-    words = [str(folder.path), str(host.lease), "64", "300", "/", "cat", "/proc/self/oom_score_adj"]
+    words = [
+        str(folder.path),
+        str(host.lease),
+        "64",
+        "/usr",
+        "sh",
+        "-c",
+        'pwd; echo "$0" "$1"',
+        "two",
+        "words",
+    ]
     said = subprocess.run(["sh", str(WRAPPER), *words], capture_output=True, text=True, check=False)
-    assert (said.stdout, said.stderr) == ("300\n", "")
+    assert (said.stdout, said.stderr) == ("/usr\ntwo words\n", "")
+    assert folder.exit is not None
+    assert folder.exit.code == 0

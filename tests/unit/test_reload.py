@@ -15,6 +15,7 @@ from cronkeeper.common.config import differing, load
 from cronkeeper.common.errors import Conflict, Invalid
 from cronkeeper.common.settings import Config, Worker
 from cronkeeper.common.waker import HungUp, Waker
+from cronkeeper.worker.assembly import Allowed
 from cronkeeper.worker.process import CannotStart
 from cronkeeper.worker.reload import no_file
 
@@ -72,6 +73,14 @@ def test_what_else_differs_is_named_and_what_is_not_the_workers_is_not(path: Pat
     assert read().needs_restart == ("fleet.on_time", "zookeeper.root", "worker.node", "api.url")
     path.write_text(FIRST)
     assert read().needs_restart == (), "it is as it was when the daemon was started"
+
+
+def test_the_user_of_jobs_that_name_none_is_the_fleets_until_the_restart(path: Path) -> None:
+    read = rereading.of_worker(path, load(path), settings_of)
+    path.write_text(FIRST + '[fleet]\nrun_as = "root"\n')
+    loaded = read()
+    assert loaded.needs_restart == ("fleet.run_as",)
+    assert loaded.live.account == Allowed(Config().fleet.run_as, ("root",))
 
 
 def test_the_environment_overrules_the_file_then_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,17 @@
 """What a worker comes back to: its session, which no copy may come to, and its home, which one alone may use."""
 
+import os
 import shutil
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from cronkeeper.cli.session_file import SessionFile, lock
+from cronkeeper.common.clock import boottime
 from cronkeeper.common.coordination.embedded import EmbeddedServer
 from cronkeeper.common.errors import Conflict
 from cronkeeper.worker.machine import boot_of
@@ -42,10 +45,20 @@ def test_a_copy_of_the_home_has_no_session(tmp_path: Path) -> None:
     assert SessionFile(home / "session", boot_of(home)).read() == session
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"id": 5, "password": "AAAA"}'])
-def test_a_damaged_file_or_one_without_its_boot_is_none(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"id": 5}', '{"id": 5, "password": "AAAA", "boot": null}'])
+def test_a_damaged_file_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "session").write_text(text)
     assert SessionFile(tmp_path / "session", boot_of(tmp_path)).read() is None
+
+
+def test_the_session_of_an_older_version_is_good_if_it_was_written_in_this_boot(tmp_path: Path) -> None:
+    """Else each upgraded node would be taken for dead, for the leader sees its old session end."""
+    file = tmp_path / "session"
+    file.write_text('{"id": 5, "password": "AAAA"}')
+    assert SessionFile(file, boot_of(tmp_path)).read() == (5, b"\0\0\0")
+    before = time.time() - boottime() - 60
+    os.utime(file, (before, before))
+    assert SessionFile(file, boot_of(tmp_path)).read() is None, "the machine was rebooted, or copied, since"
 
 
 def test_a_home_has_one_worker_until_its_process_ends(tmp_path: Path) -> None:
