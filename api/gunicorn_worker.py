@@ -41,11 +41,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return lives
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        super().set_accept_enabled(enabled)
-        if not self.alive:
-            for listener in self.sockets:
-                self._take_all(listener)
-                listener.close()
+        super().set_accept_enabled(enabled and self.alive)
+        while self.sockets and not self.alive:  # it may have been told to end before it began
+            listener = self.sockets.pop()
+            self._take_all(listener)
+            listener.close()
 
     def _take_all(self, listener: Any) -> None:
         before = -1

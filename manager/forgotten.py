@@ -6,9 +6,12 @@ node's folder is in the tree; that goes last.
 
 import logging
 
+from sqlalchemy import Connection
+
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Create, Delete, Op, Tree
 from cronkeeper.common.errors import Conflict, NotFound
+from cronkeeper.common.store import jobs, leader, nodes
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager import dispatch, settle
 from cronkeeper.manager.board import Board
@@ -18,9 +21,36 @@ from cronkeeper.manager.publish import Move, Placed, carry_out
 log = logging.getLogger(__name__)
 
 
-def park(tree: Tree, reign: Reign, board: Board, node: str) -> list[Move]:
-    """Take all claims off the node, from where they go to nodes that will do. Raises: Unavailable, Deposed."""
-    moves = [Move(key, placed, Placed.parked(*key)) for key, placed in board.on(node).items()]
+def known_for_certain(store: Store, reign: Reign) -> list[str]:
+    """The names of all nodes, by the SQL that this reign is of.
+
+    So nothing is taken off a node on the word of a copy that lags behind, or was put back to an earlier day.
+
+    Raises: Unavailable; Conflict, where it is another's.
+    """
+
+    def work(connection: Connection) -> list[str]:
+        leader.fence(connection, reign.epoch)
+        return nodes.names(connection)
+
+    return store.transaction(work)
+
+
+def park(tree: Tree, store: Store, reign: Reign, board: Board, node: str) -> list[Move]:
+    """Take all claims off the node, from where they go to nodes that will do. Raises: Unavailable, Deposed.
+
+    The job's last spec stays behind: what an edit of meanwhile took from it is noted in the claim now. What SQL
+    does not know is left alone.
+    """
+    there = board.on(node)
+    if not there:
+        return []
+    found = store.transaction(lambda connection: jobs.by_ids(connection, {job_id for job_id, _ in there}))
+    moves = [
+        Move(key, there[key], Placed.parked(*key), job if job.ended_at is None else None)
+        for job in found
+        if (key := (job.id, 1)) in there
+    ]
     done = carry_out(tree, reign, moves, dead=node)
     if done:
         log.warning("node %s was forgotten: %d jobs are taken off it", node, len(done), extra={"node": node})

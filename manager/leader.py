@@ -213,11 +213,13 @@ class Leader:
         self, reign: Reign, board: Board, known: Sequence[str], now: datetime, clock: float
     ) -> None:
         """Take note of who is in the fleet, and see off those that are no more."""
+        if not board.known.issubset(known):
+            known = forgotten.known_for_certain(self._store, reign)
         if board.know_nodes(known):
             self._intake.hurry()
         when = settle.When(now, clock, self._rules.run_lease)
         for node in board.forgotten():
-            self._note(board, forgotten.park(self._tree, reign, board, node))
+            self._note(board, forgotten.park(self._tree, self._store, reign, board, node))
             self._record(reign)
             if forgotten.clear(self._tree, self._store, reign, board, node, when):
                 self._intake.hurry()

@@ -50,21 +50,27 @@ def relocate(tree: Tree, store: Store, reign: Reign, board: Board, place_at: Pla
     if not board.misplaced:
         return []
     looked, known = _look(tree, store, board)
-    targets = place([each.key for each in looked], board.wanted, board.sites())
-    going, staying = [], []
-    for each in looked:
-        target = place_at(each.key, targets[each.key]) if each.key in targets else Placed.parked(*each.key)
-        held_up = _held_up(each, known, board.known)
-        if held_up is not None:
-            staying.append((each, held_up))
-        elif target.node != each.placed.node:
-            going.append(Move(each.key, each.placed, target, each.job, each.version))
+    held_up = [(each, _held_up(each, known, board.known)) for each in looked]
+    staying = [(each, run) for each, run in held_up if run is not None]
+    # Those that stay take no room from the others: it may be long until they go.
+    going = _going(board, [each for each, run in held_up if run is None], place_at)
     done = carry_out(tree, reign, going)
     for move in done:
         assert move.source is not None
         assert move.target is not None
         log.info("job %d leaves %s for %s", move.key[0], _named(move.source), _named(move.target))
     return done + _let_rest(tree, store, reign, board, staying, place_at)
+
+
+def _going(board: Board, free: Sequence[Looked], place_at: PlaceAt) -> list[Move]:
+    """The moves of those that are free to go; a parked one stays where no node will do."""
+    targets = place([each.key for each in free], board.wanted, board.sites())
+    moves = []
+    for each in free:
+        target = place_at(each.key, targets[each.key]) if each.key in targets else Placed.parked(*each.key)
+        if target.node != each.placed.node:
+            moves.append(Move(each.key, each.placed, target, each.job, each.version))
+    return moves
 
 
 def nodes_left(moves: Iterable[Move]) -> list[str]:

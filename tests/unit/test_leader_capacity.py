@@ -132,3 +132,16 @@ def test_a_job_that_must_leave_and_finds_no_room_is_parked_until_there_is_some(m
     fleet.go(10)
     assert fleet.starts()[:2] == [RUN, SECOND]
     assert complaints(fleet) == []
+
+
+def test_a_job_that_waits_for_its_run_takes_no_room_from_one_that_can_go(make_fleet: MakeFleet) -> None:
+    fleet = small(make_fleet, 0, 1)
+    fleet.machines["alpha"].run_seconds = 300
+    busy, idle = fleet.submit(schedule=EACH_MINUTE, node="alpha"), fleet.submit(schedule=NEVER, node="alpha")
+    fleet.until(TICK + timedelta(seconds=10))
+    fleet.change(busy, node="beta")
+    fleet.change(idle, node="beta")
+    fleet.go(20)
+    assert where(fleet, busy, idle) == ["alpha", "beta"]
+    full = "every node that will do is full: beta (capacity 1)"
+    assert said(fleet, busy) == f"leaves node alpha when run {RUN} has ended: {full}"

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 from support.fleet import Fleet
 from support.labelled import EACH_MINUTE, NEVER, RUN, SECOND, TICK, MakeFleet, look
 from support.promise import complaints
@@ -11,7 +12,8 @@ from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Create
 from cronkeeper.common.errors import Conflict, NotFound, Unavailable
 from cronkeeper.common.model import Concurrency, Job, RunState
-from cronkeeper.common.store import audit
+from cronkeeper.common.store import audit, nodes
+from cronkeeper.common.store.schema import leader
 
 
 def where(fleet: Fleet, job: Job) -> tuple[str | None, str | None]:
@@ -185,3 +187,38 @@ def test_a_worker_that_comes_back_just_as_it_is_forgotten_loses_its_jobs_between
     fleet.until(TICK + timedelta(seconds=140))
     assert fleet.machines["beta"].starts != []
     assert fleet.claim(job)[1].unfinished == ()
+
+
+def test_what_an_edit_took_from_a_job_of_its_stands_in_the_claim_that_is_parked(
+    make_fleet: MakeFleet,
+) -> None:
+    fleet = make_fleet("alpha", "beta")
+    job = fleet.submit(schedule=EACH_MINUTE, node="alpha")
+    fleet.until(TICK + timedelta(seconds=5))
+    fleet.power_off("alpha")
+    fleet.go(130)
+    fleet.change(job, schedule=NEVER)
+    fleet.forget("alpha")
+    look(fleet)
+    fleet.change(job, node="beta")
+    look(fleet)
+    (skipped,) = [run for run in fleet.runs().values() if run.state is RunState.SKIPPED]
+    assert skipped.reason == "edited: the ticks from 2026-03-01T12:02:00Z to 2026-03-01T12:03:00Z"
+    assert complaints(fleet) == []
+
+
+def test_an_sql_of_an_earlier_day_takes_no_job_off_a_live_node(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha", "beta")
+    for _ in range(4):
+        fleet.submit(schedule=NEVER)
+    look(fleet)
+    before = fleet.claims()
+
+    def earlier(connection: sa.Connection) -> None:
+        nodes.remove(connection, "alpha")
+        connection.execute(sa.update(leader).values(epoch=0))
+
+    fleet.store.transaction(earlier)
+    look(fleet)
+    assert fleet.claims() == before
+    assert fleet.desk.tree.children(paths.PARKED) == []
