@@ -27,8 +27,15 @@ def fence(conn: Connection, epoch: int) -> None:
     To be called first in every transaction of a leader.
 
     Raises:
-        Conflict: a later leader has taken over.
+        Conflict: a later leader has taken over, or SQL was put back to an earlier day.
     """
     changed = sa.update(leader).where(leader.c.epoch == epoch).values(writes=leader.c.writes + 1)
-    if conn.execute(changed).rowcount != 1:
-        raise Conflict(f"deposed: epoch {epoch} is over, the leader's is {read(conn)}")
+    if conn.execute(changed).rowcount == 1:
+        return
+    newest = read(conn)
+    if newest < epoch:
+        raise Conflict(
+            f"SQL was put back to an earlier day, it is at epoch {newest} and this leader's is {epoch}: once SQL is"
+            " as it should be, restart the managers"
+        )
+    raise Conflict(f"deposed: epoch {epoch} is over, the leader's is {newest}")
