@@ -24,4 +24,5 @@ def figures_in_common() -> Iterator[None]:
     finally:
         # The processes that gunicorn forks leave by this way too.
         if os.getpid() == owner:
+            del os.environ[FOLDER]
             shutil.rmtree(folder, ignore_errors=True)

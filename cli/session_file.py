@@ -18,8 +18,9 @@ from cronkeeper.common.clock import boottime
 from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.errors import Conflict, Unavailable
 
-LOCK_PATIENCE = 5.0
-"""Seconds in which a daemon that was killed is gone."""
+LOCK_PATIENCE = 30.0
+"""Seconds in which a daemon that was killed is gone, also from the middle of a write to a slow disk: whoever gives
+up is not started again."""
 
 
 class SessionFile:

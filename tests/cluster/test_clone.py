@@ -105,7 +105,7 @@ def test_a_second_worker_of_the_same_home_is_refused(cluster: Cluster) -> None:
     second = Worker(cluster.hosts["n2"], config(cluster, "n2"), {})
     second.start()
     log = cluster.hosts["n2"].home / "worker.log"
-    wait_until(lambda: "another worker on this machine uses" in log.read_text(), 20)
+    wait_until(lambda: "another worker on this machine uses" in log.read_text(), 45)
     wait_until(lambda: not second.pids(), 5)
     assert json.loads(cluster.cronkeeper("node", "show", "n2", "--json"))["live"]
 

@@ -125,6 +125,7 @@ def api(start: Start, tmp_path: Path) -> TwoProcesses:
 
 
 def test_an_api_of_two_processes_tells_the_sums_whichever_answers(api: TwoProcesses) -> None:
+    wait_until(lambda: len(api.processes()) == 2)
     first, second = api.processes()
     api.ask(3, first)
     api.ask(4, second)

@@ -103,13 +103,17 @@ def gunicorn(folder: Path) -> Iterator[Site]:
             pass_fds=[number],
             env={**os.environ, "PYTHONPATH": str(tests)},
         )
-        site = Site(listener.getsockname()[1], folder, 0)
-        site.put(b"once it answers, all that it needs is loaded")
-        site.pid = child_of(server.pid)
-        (folder / "store" / site.files()[0][:2] / site.files()[0]).unlink()
-        yield site
-        server.send_signal(signal.SIGTERM)
-        assert server.wait(30) == 0
+        try:
+            site = Site(listener.getsockname()[1], folder, 0)
+            site.put(b"once it answers, all that it needs is loaded")
+            site.pid = child_of(server.pid)
+            (folder / "store" / site.files()[0][:2] / site.files()[0]).unlink()
+            yield site
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(30) == 0
+        finally:
+            server.kill()
+            server.wait()
 
 
 SERVERS = {"waitress": waitress, "gunicorn": gunicorn}

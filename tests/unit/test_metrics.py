@@ -1,5 +1,6 @@
 """The figures for Prometheus: they are what their page says, and count what happens."""
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -13,6 +14,7 @@ from support.office import Office
 from support.samples import report
 
 from cronkeeper.api.identity import Role
+from cronkeeper.api.processes import FOLDER, figures_in_common
 from cronkeeper.common import metrics
 from cronkeeper.common.errors import Invalid, Unavailable
 from cronkeeper.common.model import ClaimName, Generation, LiveNode, RunState
@@ -306,3 +308,11 @@ def test_an_address_that_is_none_is_refused_with_an_example(address: str) -> Non
 def test_a_host_that_can_be_none_is_refused_with_the_key_that_names_it(host: str) -> None:
     with pytest.raises(Invalid, match=r"worker\.metrics: nothing can listen at"):
         metrics.listen(f"{host}:30001", "worker.metrics", metrics.WORKER)
+
+
+def test_the_folder_of_the_figures_is_forgotten_with_the_api() -> None:
+    with figures_in_common():
+        folder = Path(os.environ[FOLDER])
+        assert folder.is_dir()
+    assert not folder.exists()
+    assert FOLDER not in os.environ
