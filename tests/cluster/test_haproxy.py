@@ -81,11 +81,11 @@ def test_when_the_writer_is_killed_the_next_takes_over_and_no_acknowledged_row_i
     told.write(20)
     gap = told.first_after(killed)
     print(f"the writer was away for {gap:.1f} s")
-    assert gap < 8
+    assert gap < 20
     assert told.server == cluster.databases[1].host
     assert told.acknowledged <= rows(cluster.databases[2])
     cluster.databases[0].start()
-    wait_until(lambda: "db1" in up(cluster, "galera"), 20)
+    wait_until(lambda: "db1" in up(cluster, "galera"), 60)
     told.write(5)
     assert told.server == cluster.databases[0].host
     assert told.acknowledged <= rows(cluster.databases[1])
