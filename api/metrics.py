@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 
 from flask import Flask, Response, current_app, g, request
@@ -40,12 +41,15 @@ class _OfAllProcesses:
     """The API's figures as the sums over its processes."""
 
     def __init__(self, folder: str) -> None:
-        self._files = MultiProcessCollector(None, folder)  # type: ignore[no-untyped-call]
+        self._folder = Path(folder)
         self._names = {family.name for family in metrics.API.collect()}
 
     def collect(self) -> list[Metric]:
+        # A process that begins makes its files before it gives them their length: until then they can't be read.
+        files = [str(file) for file in self._folder.glob("*.db") if file.stat().st_size > 0]
+        families = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
         # The definitions of the other daemons lie there too, and mean nothing.
-        return [family for family in self._files.collect() if family.name in self._names]  # type: ignore[no-untyped-call]
+        return [family for family in families if family.name in self._names]
 
 
 class Page:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -228,6 +229,19 @@ def test_a_host_that_was_stopped_runs_nothing_until_it_goes_on(hosts: list[Host]
     stop_all(host.pids)
     host.kill()
     count.stdout.close()
+
+
+def test_a_host_is_killed_though_what_holds_its_commands_hears_late_that_they_were_stopped(
+    hosts: list[Host],
+) -> None:
+    for _ in range(5):
+        held = hosts[0].exec(["sleep", "1000"])
+        inner = child_of(held.pid)
+        for pid in (held.pid, inner):
+            os.kill(pid, signal.SIGSTOP)
+            wait_until(partial(is_stopped, pid))
+        hosts[0].kill()
+        hosts[0].start()
 
 
 def test_what_waits_after_vfork_for_a_child_that_was_stopped_counts_as_stopped() -> None:

@@ -14,6 +14,7 @@ from support.office import Office
 from support.samples import report
 
 from cronkeeper.api.identity import Role
+from cronkeeper.api.metrics import _OfAllProcesses
 from cronkeeper.api.processes import FOLDER, figures_in_common
 from cronkeeper.common import metrics
 from cronkeeper.common.errors import Invalid, Unavailable
@@ -316,3 +317,8 @@ def test_the_folder_of_the_figures_is_forgotten_with_the_api() -> None:
         assert folder.is_dir()
     assert not folder.exists()
     assert FOLDER not in os.environ
+
+
+def test_figures_are_told_while_a_process_of_the_api_is_just_making_its_files(tmp_path: Path) -> None:
+    (tmp_path / "histogram_1.db").touch()
+    assert _OfAllProcesses(str(tmp_path)).collect() == []

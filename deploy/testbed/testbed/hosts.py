@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -114,10 +115,7 @@ class Host:
             self.network.detach(self)
         os.kill(self.pid, signal.SIGKILL)
         for command in self._commands:
-            command.send_signal(
-                signal.SIGCONT
-            )  # one that is stopped buries nobody, and so the host would not end
-            command.wait(TIMEOUT)
+            _await(partial(_buried, command), f"{command.args} to end with host {self.name}")
         self._outer.wait()
         end(self._outer)
         self._commands.clear()
@@ -250,6 +248,16 @@ def child_of(pid: int) -> int:
     children = Path(f"/proc/{pid}/task/{pid}/children")
     _await(lambda: len(children.read_text().split()) == 1, f"process {pid} to have one child")
     return int(children.read_text())
+
+
+def _buried(command: subprocess.Popen[bytes]) -> bool:
+    """Whether what held a command on a host that is gone has ended.
+
+    One that is stopped buries nobody, and so the host would not end. And nsenter stops itself anew where it hears
+    only now that its child had been stopped: it must be told until it has gone.
+    """
+    command.send_signal(signal.SIGCONT)
+    return command.poll() is not None
 
 
 def _make_disk(home: Path) -> None:
