@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from cronkeeper.common.model import Crond
+from cronkeeper.common.facts import Crond
 
 from .fields import Instant
 

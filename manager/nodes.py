@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import BadVersion, Create, NodeExists, NoNode, SetData
 from cronkeeper.common.errors import Conflict, Unavailable
-from cronkeeper.common.model import Facts, LiveNode, Node, decode, replace
+from cronkeeper.common.facts import Facts
+from cronkeeper.common.model import LiveNode, Node, decode, replace
 from cronkeeper.common.store import nodes
 from cronkeeper.manager.desk import Desk, note
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from cronkeeper.common.model import Facts
+from cronkeeper.common.facts import Facts
 from cronkeeper.worker import machine
 from cronkeeper.worker.reload import Live
 

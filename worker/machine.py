@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cronkeeper.common.clock import boot_id, boottime
-from cronkeeper.common.model import Crond
+from cronkeeper.common.facts import Crond
 from cronkeeper.worker.crontab_file import CROND_NAMES, crond_pid
 
 PROC = Path("/proc")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cronkeeper.common.errors import Conflict, Invalid
-from cronkeeper.common.model import Configuration, replace
+from cronkeeper.common.facts import Configuration
+from cronkeeper.common.model import replace
 from cronkeeper.worker.journal import Accounts
 
 log = logging.getLogger(__name__)

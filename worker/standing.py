@@ -17,7 +17,8 @@ from cronkeeper.common.coordination.tree import (
     Tree,
 )
 from cronkeeper.common.coordination.watch import ChildWatch
-from cronkeeper.common.model import Facts, encode, replace
+from cronkeeper.common.facts import Facts
+from cronkeeper.common.model import encode, replace
 from cronkeeper.worker.presence import Presence
 from cronkeeper.worker.reload import Live, Reload
 

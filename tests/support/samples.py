@@ -6,10 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from cronkeeper.common.facts import Crond, Facts
 from cronkeeper.common.model import (
     Concurrency,
-    Crond,
-    Facts,
     JobType,
     NewJob,
     Outcome,

@@ -8,7 +8,8 @@ from cronkeeper.api import examples
 from cronkeeper.api.identity import Role
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Create
-from cronkeeper.common.model import Configuration, encode, replace
+from cronkeeper.common.facts import Configuration
+from cronkeeper.common.model import encode, replace
 from cronkeeper.common.store import audit
 from cronkeeper.worker.process import Account, CannotStart
 from cronkeeper.worker.reload import Live

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cronkeeper.common.clock import boot_id
-from cronkeeper.common.model import Crond
+from cronkeeper.common.facts import Crond
 from cronkeeper.worker import machine
 
 

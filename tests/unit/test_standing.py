@@ -11,7 +11,8 @@ from support.labelled import EACH_MINUTE, NEVER, SSD, MakeFleet
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Delete
 from cronkeeper.common.errors import Conflict, NotFound, Unavailable
-from cronkeeper.common.model import Configuration, Facts, LiveNode, decode
+from cronkeeper.common.facts import Configuration, Facts
+from cronkeeper.common.model import LiveNode, decode
 from cronkeeper.common.store import audit
 from cronkeeper.manager import nodes
 from cronkeeper.worker.standing import TELL_EVERY, UNIT
