@@ -1,0 +1,120 @@
+"""What happened to a fleet, as someone saw it who stood above it and had the one true clock.
+
+The simulation writes this down, and the checker reads it. Neither knows the other, and nothing of the product is
+imported here. Instants are true time, in UTC, whatever the clocks of the machines said.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """What a person had said of a job from `since` on, until the next version. Words are those of the API."""
+
+    since: datetime
+    schedule: str | None
+    """Cron expression, `@every …`, or None: only by hand, or by `at`."""
+    at: datetime | None = None
+    timezone: str = "UTC"
+    enabled: bool = True
+    effective_from: datetime
+    """From when on its ticks count: set anew by a change of schedule, zone or `at`, and when it is enabled again."""
+    concurrency: str = "forbid"
+    catch_up: str = "latest"
+    max_lateness: float = 3600.0
+    on_node_loss: str = "fail"
+    when_isolated: str = "finish"
+    copies: str = "1"
+    retry_attempts: int = 0
+    """How many more attempts a failed run gets."""
+    node: str | None = None
+    requires: dict[str, str] = field(default_factory=dict)
+    removed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """A command that was begun on a machine, as the machine itself knows it."""
+
+    run_id: str
+    job_id: int
+    copy: int
+    tick: datetime | None
+    """None: it was asked for by hand."""
+    attempt: int
+    node: str
+    token: tuple[int, ...]
+    """The fencing token that it was given."""
+    began: datetime
+    ended: datetime | None
+    """None: it was still going on at the end of the history."""
+    complete: bool
+    """Whether it came to its own end; False where its machine lost power, or it was killed."""
+    succeeded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What SQL and the ledger said of a run at the end, in the words of the API."""
+
+    run_id: str
+    job_id: int
+    copy: int
+    tick: datetime | None
+    first_tick: datetime | None
+    """Where it tells of a range of ticks that were skipped: the first one; else `tick`."""
+    attempt: int
+    state: str
+    reason: str | None
+    node: str | None
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Away:
+    """A time in which a machine, its daemon or its link did not work, or the clock of one was off."""
+
+    node: str
+    begin: datetime
+    end: datetime | None
+    what: str
+    """crash, power, pause, cut, cut_in, cut_out, slow, expired, clock, disk_full, …"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the fleet was set to, in seconds."""
+
+    session_timeout: float
+    run_lease: float
+    on_time: float
+    clock_grace: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """One whole fleet from begin to end. All trouble was over `healed`; from then on nothing was in anyone's way."""
+
+    begin: datetime
+    healed: datetime
+    end: datetime
+    settings: Settings
+    jobs: dict[int, tuple[Version, ...]]
+    """Of each job its versions, the oldest first."""
+    executions: tuple[Execution, ...]
+    told: tuple[Told, ...]
+    trouble: tuple[Away, ...] = ()
+    """What befell nodes; what befell managers, stores and links between them is in it under the manager's name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complaint:
+    """A promise that was broken: a word for the kind, the job and tick it is about, and what happened."""
+
+    kind: str
+    """missed, doubled, stray, overlap, late, early, token, untold, mistold, unsettled"""
+    job_id: int
+    tick: datetime | None
+    text: str
