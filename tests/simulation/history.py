@@ -19,7 +19,7 @@ class Version:
     timezone: str = "UTC"
     enabled: bool = True
     effective_from: datetime
-    """From when on its ticks count: set anew by a change of schedule, zone or `at`, and when it is enabled again."""
+    """From when on its ticks count: set anew where schedule, zone or `at` change, and when it is enabled again."""
     concurrency: str = "forbid"
     catch_up: str = "latest"
     max_lateness: float = 3600.0
@@ -95,7 +95,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """One whole fleet from begin to end. All trouble was over `healed`; from then on nothing was in anyone's way."""
+    """One whole fleet. At `healed` all trouble was over, and nothing was in anyone's way any more."""
 
     begin: datetime
     healed: datetime
