@@ -52,6 +52,22 @@ class CatchUp(StrEnum):
     ALL = "all"
 
 
+class OnNodeLoss(StrEnum):
+    """What becomes of a tick whose run was lost with its node."""
+
+    FAIL = "fail"
+    """The run stays lost: the tick never starts twice."""
+    RERUN = "rerun"
+    """The tick runs again, as its next attempt."""
+
+
+class WhenIsolated(StrEnum):
+    """What a node does with the job's runs once it has been cut off for so long that others give them up."""
+
+    FINISH = "finish"
+    STOP = "stop"
+
+
 class Role(StrEnum):
     """What a person may do: admins all, users all that is not kept for admins."""
 
@@ -66,6 +82,8 @@ class StartedBy(StrEnum):
     CLOCK = "clock"
     ADOPTION = "adoption"
     HAND = "hand"
+    RETRY = "retry"
+    RERUN = "rerun"
 
 
 class SkipReason(StrEnum):
@@ -172,6 +190,20 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How often a run that failed or timed out is tried again, and after how many seconds."""
+
+    attempts: int = 0
+    """How many more there may be."""
+    delay: float = 10.0
+    """Before the first of them."""
+    backoff: float = 2.0
+    """By what each delay is longer than the one before."""
+    jitter: float = 0.0
+    """Up to so many seconds more, for each attempt others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
     """What a person says of a job: what to run, when, as whom, by which policies."""
 
@@ -205,6 +237,9 @@ class Definition:
     """The labels that a node must have, with these values."""
     max_output: int = 16 * 1024 * 1024
     """Bytes of each of stdout and stderr that are kept of a run."""
+    retry: Retry = Retry()
+    on_node_loss: OnNodeLoss = OnNodeLoss.FAIL
+    when_isolated: WhenIsolated = WhenIsolated.FINISH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,6 +297,18 @@ class Unfinished:
     boot_id: str
     started_by: StartedBy
     outcome: Outcome | None = None
+    not_before: datetime | None = None
+    """Of an attempt that waits: no node has it yet, whichever it names, and none starts it before."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is an attempt that is still to be claimed."""
+        return self.not_before is not None and self.outcome is None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether its node may be running it."""
+        return self.not_before is None and self.outcome is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -404,3 +451,8 @@ def tick_run_id(job_id: int, copy: int, tick: datetime, attempt: int) -> str:
 def hand_run_id(job_id: int, copy: int, request: str) -> str:
     """The id of a run by hand; `request` is unique to the request."""
     return f"{job_id}.{copy}.hand-{request}.1"
+
+
+def attempt_run_id(run_id: str, attempt: int) -> str:
+    """The id of another attempt of a run."""
+    return f"{run_id.rpartition('.')[0]}.{attempt}"

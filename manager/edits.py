@@ -2,6 +2,7 @@
 
 import logging
 
+from cronkeeper.common.attempts import call_off
 from cronkeeper.common.model import Claim, Job, Skip, SkipReason, Spec, decode, encode, replace
 from cronkeeper.common.schedule import undone
 
@@ -22,8 +23,11 @@ def carried(claim: bytes, published: bytes, job: Job) -> bytes:
 def with_skips(claim: Claim, old: Spec, job: Job) -> Claim:
     """The claim with what fell due by the old schedule, and is not due by the new one, as skipped."""
     if old.enabled and not job.enabled:
+        claim = call_off(claim, "the job was paused", job.updated_at)
         until, reason = job.updated_at, SkipReason.PAUSED
     elif old.effective_from != job.effective_from:
+        if not old.enabled:  # its runs may have ended while it was paused
+            claim = call_off(claim, "the job was paused", job.effective_from)
         until, reason = job.effective_from, SkipReason.EDITED
     else:
         return claim

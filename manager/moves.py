@@ -120,7 +120,10 @@ def _held_up(each: Looked, known: Mapping[str, Run], nodes: Container[str]) -> U
     if each.placed.node == NOWHERE:
         return None
     # The end of a run on another node than these is for the job's next node to report.
-    waited_for = [run for run in each.claim.unfinished if run.outcome is None or run.node in nodes]
+    # An attempt that waits goes along: no node has it yet.
+    waited_for = [
+        run for run in each.claim.unfinished if run.goes_on or (run.outcome is not None and run.node in nodes)
+    ]
     if each.job.concurrency is not Concurrency.ALLOW:
         return next(iter(waited_for), None)
     # One that has not begun would be given up by its node as soon as the job has left.

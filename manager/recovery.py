@@ -34,7 +34,7 @@ def recover(claim: Claim, node: str, nodes: Nodes, *, now: float, run_lease: flo
     lost: list[tuple[Unfinished, str]] = []
     pending: list[Unfinished] = []
     for run in claim.unfinished:
-        if run.node == node or run.outcome is not None:
+        if run.node == node or not run.goes_on:
             continue
         back = nodes.live.get(run.node)
         if run.node not in nodes.known:

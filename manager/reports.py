@@ -4,11 +4,12 @@ import logging
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import fields
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from cronkeeper.common import metrics
+from cronkeeper.common.attempts import follows
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.errors import NotFound, Unauthorized
@@ -130,14 +131,16 @@ def _tells(end: Outcome | None, report: Report) -> bool:
 
 def note_end(connection: Connection, job: Job, run: Run, now: datetime) -> Job | None:
     """Returns the job where it has ended with this run, which is news to the leader."""
-    jobs.note_outcome(connection, job.id, run.state, _moment(run))
+    jobs.note_outcome(connection, job.id, run.state, moment_of(run))
     # A run of an earlier `at` may still go on when that is changed.
-    if job.schedule != ONCE or run.tick != once(job) or run.state is RunState.SKIPPED:
+    over = run.state is not RunState.SKIPPED and follows(job, run.attempt, run.state) is None
+    if job.schedule != ONCE or run.tick != once(job) or not over:
         return None
     status = JobStatus.ERROR if run.state.bad else JobStatus.FINISHED
     return jobs.get(connection, job.id) if jobs.finish(connection, job.id, now, status) else None
 
 
-def _moment(run: Run) -> datetime:
-    """What orders the runs of a job: a late report of an old tick does not hide a newer end."""
-    return run.tick if run.tick is not None else run.created_at
+def moment_of(run: Run) -> datetime:
+    """What orders the runs of a job: a late report of an old tick, or attempt, does not hide a newer end."""
+    moment = run.tick if run.tick is not None else run.created_at
+    return moment + timedelta(microseconds=run.attempt - 1)

@@ -1,7 +1,7 @@
 """Settles the runs that claims no longer tell of: SQL agrees first, then they leave the claim."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -9,16 +9,28 @@ from itertools import islice
 from sqlalchemy import Connection
 
 from cronkeeper.common import metrics
+from cronkeeper.common.attempts import next_attempt
 from cronkeeper.common.coordination.tree import Op, SetData, Tree
 from cronkeeper.common.errors import Unavailable
-from cronkeeper.common.model import Claim, Report, RunState, Unfinished, decode, encode, replace
+from cronkeeper.common.model import (
+    Claim,
+    Job,
+    Outcome,
+    Report,
+    Run,
+    RunState,
+    Unfinished,
+    decode,
+    encode,
+    replace,
+)
 from cronkeeper.common.store import jobs, leader, runs
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager.board import Board
 from cronkeeper.manager.leadership import Reign
 from cronkeeper.manager.publish import Placed
 from cronkeeper.manager.recovery import Nodes, Verdict, recover
-from cronkeeper.manager.reports import note_end
+from cronkeeper.manager.reports import moment_of, note_end
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +60,12 @@ class Abroad:
 def settle(tree: Tree, store: Store, reign: Reign, board: Board, when: When) -> None:
     """One look at claims that may list a run of another node. Raises: Unavailable, Conflict."""
     found = _look(tree, board, when)
-    gone = _agree_in_sql(store, reign, found, when.now) if found else set()
+    gone = _agree_in_sql(store, reign, found, when.now) if found else {}
     writes: list[list[Op]] = []
     for each in found:
         left = tuple(run for run in each.claim.unfinished if run.run_id not in gone)
         if left != each.claim.unfinished:
+            left += tuple(new for run in each.claim.unfinished if (new := gone.get(run.run_id)) is not None)
             write = SetData(each.placed.claim, encode(replace(each.claim, unfinished=left)), each.version)
             writes.append([reign.fence(), write])
     for error in tree.commit_many(writes):
@@ -78,8 +91,7 @@ def settle_removed(store: Store, reign: Reign, board: Board, node: str, when: Wh
             if job.ended_at is None and job.id not in waiting:
                 continue
             if runs.lose(connection, run.id, reason, when.now):
-                moment = run.tick if run.tick is not None else run.created_at
-                jobs.note_outcome(connection, job.id, RunState.LOST, moment)
+                jobs.note_outcome(connection, job.id, RunState.LOST, moment_of(run))
                 log.warning("run %s is lost: %s", run.id, reason, extra={"run": run.id})
                 given_up += 1
         return given_up
@@ -90,7 +102,7 @@ def settle_removed(store: Store, reign: Reign, board: Board, node: str, when: Wh
 def keep(store: Store, reign: Reign, withdrawn: Sequence[tuple[Placed, Claim]], now: datetime) -> None:
     """Let SQL know of the runs in claims that are to go for good, for it may not have heard of them yet."""
     going_on = [
-        _report(placed, run, RunState.CLAIMED)
+        _called_off(placed, run, now) if run.waits else _report(placed, run, RunState.CLAIMED)
         for placed, claim in withdrawn
         for run in claim.unfinished
         if run.outcome is None
@@ -118,39 +130,73 @@ def _look(tree: Tree, board: Board, when: When) -> list[Abroad]:
         if node is None:
             continue
         claim = decode(node.data, Claim)
-        if any(run.node != each.node for run in claim.unfinished):
+        if any(run.node != each.node and not run.waits for run in claim.unfinished):
             board.abroad[each.name.job_id, each.name.copy] = None
             verdict = recover(claim, each.node, seen, now=when.clock, run_lease=when.run_lease)
             found.append(Abroad(each, claim, node.version, verdict))
     return found
 
 
-def _agree_in_sql(store: Store, reign: Reign, found: Sequence[Abroad], now: datetime) -> set[str]:
-    """The runs that are over for good, once SQL says so too: it may know of an end that the claim does not."""
+def _agree_in_sql(
+    store: Store, reign: Reign, found: Sequence[Abroad], now: datetime
+) -> dict[str, Unfinished | None]:
+    """The runs that are over for good, once SQL says so too: it may know of an end that the claim does not.
+
+    Each with the attempt that follows it, which is to come into the claim as the run leaves it.
+    """
     lost = [(each.placed, run, reason) for each in found for run, reason in each.verdict.lost]
     reports = [
         replace(_report(placed, run, RunState.LOST), ended_at=now, reason=reason)
         for placed, run, reason in lost
     ]
-    pending = {run.run_id: run.node for each in found for run in each.verdict.pending}
+    given_up = {run.run_id: run for _, run, _ in lost}
+    pending = {run.run_id: run for each in found for run in each.verdict.pending}
 
-    def work(connection: Connection) -> tuple[int, set[str]]:
+    def work(connection: Connection) -> tuple[int, dict[str, Run], dict[int, Job]]:
         if reports:
             leader.fence(connection, reign.epoch)
-        given_up = runs.record_many(connection, reports, now)
-        for ended in given_up:
+        changed = runs.record_many(connection, reports, now)
+        for ended in changed:
             note_end(connection, jobs.get(connection, ended.job_id), ended, now)
-        known = runs.by_ids(connection, pending)
-        over = {run.id for run in known.values() if run.state.final and run.node == pending[run.id]}
-        return len(given_up), over
+        known = runs.by_ids(connection, [*given_up, *pending])
+        return len(changed), known, {each.id: each for each in jobs.by_ids(connection, _jobs_of(known))}
 
-    given_up, over = store.transaction(work)
-    metrics.RUNS_LOST.inc(given_up)
+    count, known, defined = store.transaction(work)
+    metrics.RUNS_LOST.inc(count)
     for _, run, reason in lost:
         log.warning(
             "run %s is given up, unless SQL knew its end: %s", run.run_id, reason, extra={"run": run.run_id}
         )
-    return over | {run.run_id for _, run, _ in lost}
+    over = {
+        run_id: _following(run, known[run_id], defined)
+        for run_id, run in (given_up | pending).items()
+        if run_id in known and known[run_id].state.final and known[run_id].node == run.node
+    }
+    return {**dict.fromkeys(given_up), **over}
+
+
+def _jobs_of(known: Mapping[str, Run]) -> set[int]:
+    return {run.job_id for run in known.values()}
+
+
+def _following(run: Unfinished, known: Run, defined: Mapping[int, Job]) -> Unfinished | None:
+    """The attempt after one that has ended as SQL knows it."""
+    job = defined.get(known.job_id)
+    if job is None or job.ended_at is not None or known.ended_at is None:
+        return None
+    end = Outcome(
+        state=known.state,
+        exit_code=known.exit_code,
+        reason=known.reason,
+        started_at=known.started_at,
+        ended_at=known.ended_at,
+    )
+    return next_attempt(job, run, end)
+
+
+def _called_off(placed: Placed, run: Unfinished, now: datetime) -> Report:
+    report = _report(placed, run, RunState.CANCELED)
+    return replace(report, ended_at=now, reason="the job was removed")
 
 
 def _report(placed: Placed, run: Unfinished, state: RunState) -> Report:

@@ -3,7 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -11,7 +11,7 @@ from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Delete, Op
 from cronkeeper.common.log import about
 from cronkeeper.common.model import Claim, HandRun, Outcome, RunState, Skip, StartedBy, Unfinished
-from cronkeeper.worker import claims
+from cronkeeper.worker import attempts, claims
 from cronkeeper.worker.assignment import Held, JobKey, Write
 from cronkeeper.worker.journal import Entry, Journal
 from cronkeeper.worker.run_folder import NoRoom, Plan
@@ -79,15 +79,13 @@ class Claiming:
 
         With no `trigger` the ticks are not looked at.
         """
-        claim = claims.prune(held.spec, held.claim, self._acknowledged[held.key], self._me)
-        claim = claims.bounded(held.spec, claims.note_outcomes(claim, self._outcomes(claim)))
+        claim = attempts.note_ends(held.spec, held.claim, self._outcomes(held.claim))
+        claim = claims.prune(held.spec, claim, self._acknowledged[held.key], self._me)
+        claim = claims.bounded(held.spec, claim)
         start: list[Unfinished] = []
         waits = None
         if trigger is not None:
-            look = claims.Look(now, trigger, places)
-            decision = claims.claim_ticks(held.spec, claim, look, self._me, self._on_time)
-            held.looked = now
-            self._order_ends(decision)
+            decision = self._due(held, claim, claims.Look(now, trigger, places))
             claim, waits = decision.claim, decision.waits
             start += decision.start
         handed = []
@@ -105,6 +103,16 @@ class Claiming:
         claim, ready = self._make_folders(held, claim, start, now)
         return Looked(self._made(held, claim, trigger, ready, tuple(handed)), waits)
 
+    def _due(self, held: Held, claim: Claim, look: claims.Look) -> claims.Decision:
+        """The ticks that may start now, and before them the attempts that follow others."""
+        again = attempts.claim_attempts(held.spec, claim, look, self._me)
+        left = replace(look, places=look.places - len(again.start))
+        decision = claims.claim_ticks(held.spec, again.claim, left, self._me, self._on_time)
+        held.looked = look.now
+        self._order_ends(decision)
+        waits = again.waits if again.waits is not None else decision.waits
+        return replace(decision, start=(*again.start, *decision.start), waits=waits)
+
     def landed(self, made: Made) -> None:
         """The change is in the tree: what it allows may happen."""
         for run_id in made.start:
@@ -117,9 +125,11 @@ class Claiming:
         self._forget_settled(made.write.held)
 
     def blocked_abroad(self, held: Iterable[Held]) -> list[JobKey]:
-        """The jobs whose ticks may wait for a run of another node: the leader alone writes that it has ended."""
+        """The jobs in which something may wait for a run of another node, whose end the leader alone writes."""
         return [
-            each.key for each in held if claims.takes_turns(each.spec) and claims.abroad(each.claim, self._me)
+            each.key
+            for each in held
+            if claims.abroad(each.claim, self._me) and claims.waits_abroad(each.spec)
         ]
 
     def refused(self, made: Made) -> None:
@@ -148,7 +158,8 @@ class Claiming:
 
     def drop_unclaimed(self, held: Held) -> None:
         """Drop the folders of runs whose claim, as just read, did not come to be, or is another node's."""
-        claimed = {run.run_id for run in held.claim.unfinished if run.node == self._me.node}
+        mine = (run for run in held.claim.unfinished if run.node == self._me.node)
+        claimed = {run.run_id for run in mine if not run.waits}
         for run_id in self._runs(held.key):
             entry = self._journal.entries[run_id]
             if run_id not in claimed and not entry.cleared and entry.outcome is None:

@@ -4,10 +4,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from cronkeeper.common.attempts import call_off
 from cronkeeper.common.model import (
     CatchUp,
     Claim,
     Concurrency,
+    OnNodeLoss,
     Outcome,
     RunState,
     Skip,
@@ -69,7 +71,7 @@ def busy(claim: Claim) -> Unfinished | None:
 
 def abroad(claim: Claim, me: Me) -> bool:
     """Whether a run of another node may still go on."""
-    return any(run.outcome is None and run.node != me.node for run in claim.unfinished)
+    return any(run.goes_on and run.node != me.node for run in claim.unfinished)
 
 
 def takes_turns(spec: Spec) -> bool:
@@ -77,12 +79,20 @@ def takes_turns(spec: Spec) -> bool:
     return spec.concurrency is Concurrency.REPLACE or spec.catch_up is CatchUp.ALL
 
 
+def waits_abroad(spec: Spec) -> bool:
+    """Whether something may start here when a run of another node ends: a tick that waits for it, or an attempt."""
+    again = spec.retry.attempts > 0 or spec.on_node_loss is OnNodeLoss.RERUN
+    return again or takes_turns(spec)
+
+
 def claim_ticks(spec: Spec, claim: Claim, look: Look, me: Me, on_time: timedelta) -> Decision:
     """Claim what is due and has a place, and skip what may not run; what only has to wait stays due."""
     room = max(0, _room(spec, claim))
     due = due_ticks(spec, claim.watermark, look.now, on_time, max(0, min(room, look.places)) + 1)
-    if spec.concurrency is Concurrency.REPLACE:
+    if spec.concurrency is Concurrency.REPLACE and due.ticks:
         due = _newest(due)
+        claim = call_off(claim, f"replaced by the tick of {due.ticks[-1]:%FT%TZ}", look.now)
+        room = max(0, _room(spec, claim))
     start: list[Unfinished] = []
     skips = list(due.skips)
     waits = blocked = None
@@ -125,7 +135,7 @@ def _newest(due: Due) -> Due:
 
 
 def _going_on_here(claim: Claim, me: Me) -> tuple[str, ...]:
-    return tuple(run.run_id for run in claim.unfinished if run.outcome is None and run.node == me.node)
+    return tuple(run.run_id for run in claim.unfinished if run.goes_on and run.node == me.node)
 
 
 def claim_by_hand(claim: Claim, run_id: str, me: Me, now: datetime) -> Decision:

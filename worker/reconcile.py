@@ -22,6 +22,8 @@ class Found:
 
 def reconcile(journal: Journal, held: Held, run: Unfinished, node: str, now: datetime) -> Found:
     """Look at one unfinished run in a claim of `node`; one of ours that waits may start from now on."""
+    if run.waits:
+        return Found()
     mine = run.node == node
     entry = journal.entries.get(run.run_id) if mine else None
     if entry is not None:

@@ -1,15 +1,15 @@
 """The worker's step: observe the claims, decide what is due, act. One thread, and no waiting but for answers."""
 
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from cronkeeper.common.attempts import follows
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import NoNode
 from cronkeeper.common.coordination.watch import ChildWatch
 from cronkeeper.common.errors import Unavailable
 from cronkeeper.common.model import HandRun, StartedBy, Unfinished, decode
-from cronkeeper.common.schedule import next_tick
-from cronkeeper.worker import claims, figures, lease_file, reports
+from cronkeeper.worker import claims, figures, lease_file, reports, timetable
 from cronkeeper.worker.agenda import Agenda
 from cronkeeper.worker.assignment import Assignment, Change, Fate, Held, JobKey
 from cronkeeper.worker.claiming import Claiming, Made, job_key
@@ -22,12 +22,11 @@ log = logging.getLogger(__name__)
 
 RESYNC = 30.0
 """Seconds after which everything is read again, in case a watch was lost."""
+DOUBT = 5.0
+"""Seconds after which claims that wait for another node's run are read again: the leader alone writes its end."""
 SWEEP = 3600.0
 """Seconds between two looks for artifacts that no job here needs any more."""
 RETRY = 0.5
-CRONS_SHARE = 100
-"""How many ticks of one minute wait for cron. It files a few hundred in a second, and each after the one before:
-those beyond the share would start seconds late, so the clock starts them as soon as they are due."""
 SPACING = 0.05
 """Seconds that lie at least between two rounds: in a burst each then sees to many ends and acknowledgements."""
 MAX_CLAIMS = 64
@@ -36,7 +35,6 @@ START_MARGIN = 1.5
 """Seconds that the lease must still have for a start: the wrapper sees its deadline in whole seconds."""
 OUTCOME_PATIENCE = 1.0
 """Seconds that an end waits for the API before it goes into the claim: mostly one write then does for both."""
-BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 class Worker:
@@ -53,7 +51,7 @@ class Worker:
         """How many runs have not ended here, and how many jobs wait for a place, as of the last round."""
         self._claims_watch = ChildWatch(parts.tree, paths.claims(rules.me.node), parts.waker.set)
         self._inbox_watch = ChildWatch(parts.tree, paths.inbox(rules.me.node), parts.waker.set)
-        self._next_renewal = self._next_resync = self._next_try = 0.0
+        self._next_renewal = self._next_resync = self._next_try = self._next_doubt = 0.0
         self._next_sweep = parts.lease.now() + SWEEP
         self._trusted = False
         """Whether cron is given the clock's grace: as it was when the agenda was made."""
@@ -157,6 +155,10 @@ class Worker:
             log.error("the lease can't be written down, so nothing is started: %s", error)
 
     def _observe(self, now: datetime, clock: float) -> None:
+        if clock >= self._next_doubt:
+            self._next_doubt = clock + DOUBT
+            for key in self._claiming.blocked_abroad(self._assignment.held.values()):
+                self._assignment.doubt(key)
         settled = self._assignment.settle()
         self._take(settled, now, clock)
         look = settled.lost or self._claims_watch.fired or clock >= self._next_resync
@@ -164,8 +166,6 @@ class Worker:
             self._claims_watch.arm()
             self._take(self._assignment.refresh(), now, clock)
             self._next_resync = clock + RESYNC
-            for key in self._claiming.blocked_abroad(self._assignment.held.values()):
-                self._assignment.doubt(key)
             self._parts.table.changed()
             for entry in self._claiming.release(self._assignment.may_hold, now):
                 self._end(entry, clock)
@@ -220,9 +220,8 @@ class Worker:
             elif held is not None:
                 made += self._look_at(held, trigger, now, turns)
         self._write(made, now)
-        for key, trigger in looks.items():
-            if trigger is not None:
-                self._schedule(key)
+        for key in looks:
+            self._schedule(key)
 
     def _look_at(self, held: Held, trigger: StartedBy | None, now: datetime, turns: Turns) -> list[Made]:
         looked = self._claiming.look(held, trigger, now, turns.places_for(held.key))
@@ -263,7 +262,10 @@ class Worker:
         self._parts.reporter.submit_end(entry.folder, entry.outcome)
         self._agenda.touch_at(entry.key, clock + OUTCOME_PATIENCE)
         held = self._assignment.held.get(entry.key)
-        if held is not None and claims.takes_turns(held.spec):
+        if held is None:
+            return
+        plan = entry.folder.plan
+        if claims.takes_turns(held.spec) or follows(held.spec, plan.attempt, entry.outcome.state) is not None:
             self._agenda.touch(entry.key, StartedBy.CLOCK)
 
     def _acknowledge(self, run_id: str) -> None:
@@ -273,15 +275,8 @@ class Worker:
 
     def _schedule(self, key: JobKey) -> None:
         held = self._assignment.held.get(key)
-        if held is None:
-            return
-        seen = [BEGINNING, *(each for each in (held.claim.watermark, held.looked) if each is not None)]
-        tick = next_tick(held.spec, max(seen))
-        if tick is not None and tick.second == 0 and tick.microsecond == 0:
-            after_cron = tick + self._grace
-            if self._agenda.planned(after_cron, other_than=key) < CRONS_SHARE:
-                tick = after_cron
-        self._agenda.set(key, tick)
+        if held is not None:
+            timetable.schedule(self._agenda, held, self._grace)
 
     @property
     def _grace(self) -> timedelta:

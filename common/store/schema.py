@@ -14,7 +14,17 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeEngine
 
-from cronkeeper.common.model import CatchUp, Concurrency, JobStatus, JobType, RunState, StartedBy
+from cronkeeper.common.model import (
+    CatchUp,
+    Concurrency,
+    JobStatus,
+    JobType,
+    OnNodeLoss,
+    Retry,
+    RunState,
+    StartedBy,
+    WhenIsolated,
+)
 
 REASON_LENGTH = 1000
 """Characters of a reason or a placement that are kept."""
@@ -49,7 +59,7 @@ class Instant(sa.TypeDecorator[datetime]):
 
 
 class Json(sa.TypeDecorator[Any]):
-    """A value of `kind`, tuple or dict, as JSON; NULL is the empty one."""
+    """A value of `kind`, such as a tuple or a dict, as JSON; NULL is the empty one, `kind()`."""
 
     impl = sa.Text
     cache_ok = True
@@ -126,6 +136,9 @@ job = _table(
     sa.Column("max_lateness", sa.Double, nullable=False),
     sa.Column("requires", Json(dict[str, str])),
     sa.Column("max_output", Number, nullable=False),
+    sa.Column("retry", Json(Retry)),
+    sa.Column("on_node_loss", _choice(OnNodeLoss), nullable=False),
+    sa.Column("when_isolated", _choice(WhenIsolated), nullable=False),
     sa.Column("effective_from", Instant, nullable=False),
     sa.Column("rev", sa.Integer, nullable=False),
     sa.Column("published_rev", sa.Integer, nullable=False),

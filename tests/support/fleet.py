@@ -302,7 +302,11 @@ class Fleet:
 
     def job(self, job: Job) -> Job:
         """The job as it is now."""
-        return jobs.get(self.desk, job.id)
+        return self.job_of(job.id)
+
+    def job_of(self, job_id: int) -> Job:
+        """The job of that number as it is now."""
+        return jobs.get(self.desk, job_id)
 
     def runs(self) -> dict[str, Run]:
         """All runs that SQL knows, by their ids."""

@@ -7,7 +7,8 @@ from support.fleet import Fleet
 from support.promise import complaints
 
 from cronkeeper.common.model import StartedBy
-from cronkeeper.worker.worker import CRONS_SHARE, MAX_CLAIMS
+from cronkeeper.worker.timetable import CRONS_SHARE
+from cronkeeper.worker.worker import MAX_CLAIMS
 
 SOON = "1 * * * *"
 """Due at 12:01, half a minute after the beginning."""
