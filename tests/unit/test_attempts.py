@@ -1,4 +1,4 @@
-"""Attempts that follow others: a run that failed is tried again, one that was lost runs again if the job says so."""
+"""Attempts that follow others: a failed run is tried again, and one that was lost runs again if the job says so."""
 
 from dataclasses import replace
 from datetime import timedelta
