@@ -72,8 +72,8 @@ def worker(path: Path | None) -> None:
     if VARIABLE not in os.environ:
         command = [sys.executable, "-m", "cronkeeper.cli.main", "worker"]
         become_guard([*command, "--config", str(path)] if path is not None else command)
-    die_with_guard()
-    _refusing(partial(_work, path), path)
+    pipe = die_with_guard()
+    _refusing(partial(_work, path, pipe), path)
 
 
 @click.group()
@@ -128,7 +128,7 @@ def _manage(path: Path | None, config: "Config") -> None:
     managing.manage(path, config)
 
 
-def _work(path: Path | None, config: "Config") -> None:
+def _work(path: Path | None, pipe: int | None, config: "Config") -> None:
     from cronkeeper.cli import working
 
-    working.work(path, config)
+    working.work(path, config, pipe)

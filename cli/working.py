@@ -14,6 +14,7 @@ from cronkeeper.common.settings import Config
 from cronkeeper.common.signing import NodeKey
 from cronkeeper.common.waker import HungUp, stop_on_signals
 from cronkeeper.worker.assembly import Settings, assemble
+from cronkeeper.worker.guard import tell_guard
 from cronkeeper.worker.machine import boot_of
 from cronkeeper.worker.reporter import HttpSend
 from cronkeeper.worker.worker import SPACING
@@ -22,14 +23,15 @@ from . import rereading, session_file, wiring
 from .home import node_name
 
 
-def work(path: Path | None, config: Config) -> None:
-    """Work until SIGTERM; `path` is where the configuration is read again.
+def work(path: Path | None, config: Config, pipe: int | None) -> None:
+    """Work until SIGTERM; `path` is where the configuration is read again, `pipe` leads to the guard.
 
     Raises: Invalid, Conflict (the home is in use), SecondWorker.
     """
     settings = settings_of(config)
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     session_file.lock(settings.home)
+    tell_guard(pipe, str(settings.home.resolve()))
     wiring.figures(config, "worker")
     send = HttpSend(config.api.url, settings.node, NodeKey.load(Path(config.worker.key_file)))
     kept = session_file.SessionFile(settings.home / "session", boot_of(settings.home))

@@ -144,12 +144,8 @@ def _agree_in_sql(
 
     Each with the attempt that follows it, which is to come into the claim as the run leaves it.
     """
-    lost = [(each.placed, run, reason) for each in found for run, reason in each.verdict.lost]
-    reports = [
-        replace(_report(placed, run, RunState.LOST), ended_at=now, reason=reason)
-        for placed, run, reason in lost
-    ]
-    given_up = {run.run_id: run for _, run, _ in lost}
+    reports = [_given_up(each.placed, *lost, now) for each in found for lost in each.verdict.lost]
+    given_up = {run.run_id: run for each in found for run, _ in each.verdict.lost}
     pending = {run.run_id: run for each in found for run in each.verdict.pending}
 
     def work(connection: Connection) -> tuple[int, dict[str, Run], dict[int, Job]]:
@@ -163,16 +159,18 @@ def _agree_in_sql(
 
     count, known, defined = store.transaction(work)
     metrics.RUNS_LOST.inc(count)
-    for _, run, reason in lost:
-        log.warning(
-            "run %s is given up, unless SQL knew its end: %s", run.run_id, reason, extra={"run": run.run_id}
-        )
     over = {
         run_id: _following(run, known[run_id], defined)
         for run_id, run in (given_up | pending).items()
         if run_id in known and known[run_id].state.final and known[run_id].node == run.node
     }
     return {**dict.fromkeys(given_up), **over}
+
+
+def _given_up(placed: Placed, run: Unfinished, reason: str, now: datetime) -> Report:
+    more = {"run": run.run_id}
+    log.warning("run %s is given up, unless SQL knows its end: %s", run.run_id, reason, extra=more)
+    return replace(_report(placed, run, RunState.LOST), ended_at=now, reason=reason)
 
 
 def _jobs_of(known: Mapping[str, Run]) -> set[int]:

@@ -117,6 +117,7 @@ def assemble(
             clock_grace=timedelta(seconds=fleet.clock_grace),
             max_running=live.max_running,
             renew_every=fleet.session_timeout / RENEWALS if settings.lease_ends else float("inf"),
+            run_lease=fleet.run_lease,
         ),
     )
     return Assembled(worker, standing, waker, reporter)

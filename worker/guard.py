@@ -1,10 +1,14 @@
 """The guard: the small parent of a daemon. It starts the daemon again whenever that dies.
 
+And when a worker's lease has been over for long it starts the program that stops what must be stopped (`fence`),
+for the daemon may be dead, or hang. Where the files are that say so, the daemon tells it by a pipe.
+
 It runs as a program of its own that imports next to nothing: so it stays small, and there is little of it that
 could fail. The daemon dies with its guard, for two daemons must not share one home; the runs outlive both.
 """
 
 import os
+import select
 import signal
 import sys
 import time
@@ -15,6 +19,10 @@ from typing import NoReturn
 REFUSED = 78
 """The exit code of a daemon that can't work as it was asked to (EX_CONFIG): starting it again won't help."""
 VARIABLE = "CRONKEEPER_GUARD"
+FENCE = "cronkeeper.worker.fence"
+FENCE_AHEAD = 40.0
+"""Seconds before a node's runs must have ended at which their stopping is prepared: more than any job's grace."""
+LOOK_EVERY = 1.0
 SMALL = {"MALLOC_ARENA_MAX": "1"}
 """The daemon's threads mostly wait for each other, so arenas of their own only cost memory (mallopt(3))."""
 FIRST_PAUSE = 0.2
@@ -74,39 +82,114 @@ class _Signals:
             return
 
 
+class _Fence:
+    """Starts the program that stops runs, when it is time."""
+
+    def __init__(self, python: str) -> None:
+        self._python = python
+        self._home = b""
+        self._reads, self.writes = os.pipe()
+        os.set_blocking(self._reads, False)
+        os.set_inheritable(self.writes, True)
+        self._child: int | None = None
+        self._dealt_with = 0.0
+
+    def look(self, ahead: float = FENCE_AHEAD) -> None:
+        """Start it where that is due within so many seconds, once for each deadline."""
+        self._listen()
+        stop = self._deadline()
+        if self._child is not None or stop in (None, self._dealt_with):
+            self._reap()
+        elif stop is not None and float(_read(b"/proc/uptime").split()[0]) >= stop - ahead:
+            words = [self._python, "-m", FENCE, os.fsdecode(self._home)]
+            self._child = os.posix_spawn(words[0], words, dict(os.environ), setsid=True)
+            self._dealt_with = stop
+
+    def _listen(self) -> None:
+        try:
+            self._home = os.read(self._reads, 4096).split(b"\0")[-2]
+        except BlockingIOError:
+            return
+
+    def _deadline(self) -> float | None:
+        """When runs must have ended, as an uptime; None: never, or there is no worker's home."""
+        try:
+            return float(_read(self._home + b"/lease").split()[1]) if self._home else None
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def _reap(self) -> None:
+        if self._child is None:
+            return
+        pid, status = os.waitpid(self._child, os.WNOHANG)
+        if pid:
+            self._child = None
+            if status:  # it did not do its work
+                self._dealt_with = 0.0
+
+
+def _read(path: bytes) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 4096)
+    finally:
+        os.close(descriptor)
+
+
+def _wait(child: int, fence: _Fence) -> int:
+    """Returns the exit code of the daemon when it has ended."""
+    descriptor = os.pidfd_open(child)
+    try:
+        while not select.select([descriptor], [], [], LOOK_EVERY)[0]:
+            fence.look()
+    finally:
+        os.close(descriptor)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 def guard(command: Sequence[str]) -> int:
     """Run the daemon until it ends by itself or is told to; returns its exit code."""
-    signals = _Signals()
+    signals, fence = _Signals(), _Fence(command[0])
     pause, code = FIRST_PAUSE, 0
     while not signals.told():
         began = time.monotonic()
-        variables = {**os.environ, **SMALL, VARIABLE: str(os.getpid())}
+        variables = {**os.environ, **SMALL, VARIABLE: f"{os.getpid()} {fence.writes}"}
         # One that is not ready for SIGHUP yet finds it waiting, when it is: it would end by it.
         child = os.posix_spawn(command[0], list(command), variables, setsigmask=[signal.SIGHUP])
         signals.to(child)
-        _, status = os.waitpid(child, 0)
+        code = _wait(child, fence)
         signals.to(None)
-        code = os.waitstatus_to_exitcode(status)
         if code in (0, REFUSED) or signals.told():
             break
         if time.monotonic() - began > WELL_AFTER:
             pause = FIRST_PAUSE
         print(f"cronkeeper: the daemon has ended ({code}) and is started again", file=sys.stderr, flush=True)
         time.sleep(pause)
+        fence.look()
         pause = min(2 * pause, LONGEST_PAUSE)
+    fence.look(ahead=float("inf"))  # it goes on without us, as the runs do
     return code if code >= 0 else 128 - code
 
 
-def die_with_guard() -> None:
-    """To be called first in the daemon: have the kernel end it when its guard ends."""
+def die_with_guard() -> int | None:
+    """To be called first in the daemon: have the kernel end it with its guard. Returns the pipe to the guard."""
     import ctypes
 
-    parent = os.environ.pop(VARIABLE, None)
-    if parent is None:
-        return
+    told = os.environ.pop(VARIABLE, None)
+    if told is None:
+        return None
+    parent, pipe = map(int, told.split())
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0 or os.getppid() != int(parent):
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0 or os.getppid() != parent:
         os._exit(1)
+    os.set_inheritable(pipe, False)
+    return pipe
+
+
+def tell_guard(pipe: int | None, home: str) -> None:
+    """To be called in a worker's daemon: where its lease and its runs are. `pipe` is of `die_with_guard`."""
+    if pipe is not None:
+        os.write(pipe, os.fsencode(home) + b"\0")
 
 
 if __name__ == "__main__":

@@ -42,3 +42,5 @@ class Rules:
     """How many runs go on at once; what else is due waits."""
     renew_every: float
     """Seconds between renewals of the lease; infinite where it never ends."""
+    run_lease: float
+    """Seconds after which others take the runs of a node that is gone for lost."""

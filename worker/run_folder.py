@@ -220,17 +220,24 @@ def load_all(root: Path) -> Iterator[RunFolder]:
         found = _load(path)
         if found is not None:
             yield found
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def whole(root: Path) -> Iterator[RunFolder]:
+    """Every whole run folder below `root`, for those who only look: others may be in the making."""
+    found = (_load(path) for path in sorted(root.iterdir())) if root.exists() else ()
+    return (folder for folder in found if folder is not None)
 
 
 def _load(path: Path) -> RunFolder | None:
+    """The folder; None where it was not made, or not removed, to the end."""
     try:
         plan = decode((path / "plan").read_bytes(), Plan)
-        if path.name != plan.run_id or not (path / "exit").exists():
-            raise ValueError("it was not made, or not removed, to the end")
+        there = path.name == plan.run_id and (path / "exit").exists()
     except (OSError, ValueError):
-        shutil.rmtree(path, ignore_errors=True)
         return None
-    return RunFolder(path, plan)
+    return RunFolder(path, plan) if there else None
 
 
 def parse_stat(stat: str) -> ProcessId:

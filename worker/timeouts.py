@@ -5,9 +5,9 @@ import math
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from cronkeeper.common.model import RunState, Spec
-from cronkeeper.worker.process import Processes
 from cronkeeper.worker.run_folder import ProcessId, RunFolder, Stopped
 
 log = logging.getLogger(__name__)
@@ -16,15 +16,25 @@ LOOK_AGAIN = 0.25
 """Seconds between two looks for processes that were begun while the others were killed."""
 AT_ONCE = 10
 """How many runs are dealt with in one round: each takes a look at all processes of the machine."""
+ISOLATED = "stopped, since its node had not reached ZooKeeper for too long"
+"""Why a run was ended that others have given up, or may have (see `fence`)."""
 LEADERS_TIME = 1.0
 """Seconds that the wrapper has to write the exit code once all others were killed; then it is killed itself."""
+
+
+class Signals(Protocol):
+    """What can signal the processes of a run."""
+
+    def send(
+        self, folder: RunFolder, leader: ProcessId, number: int, *, spare_leader: bool = False
+    ) -> None: ...
 
 
 @dataclass(slots=True)
 class Timeouts:
     """The runs in progress that are to be ended some time, and when to look at each; times are uptimes."""
 
-    processes: Processes
+    processes: Signals
     uptime: Callable[[], float]
     _looks: dict[str, tuple[float, RunFolder]] = field(default_factory=dict)
     _orders: dict[str, str] = field(default_factory=dict)
@@ -111,7 +121,9 @@ class Timeouts:
 
 def end_of(spec: Spec, stopped: Stopped) -> tuple[RunState, str]:
     """What becomes of a run that ended after it was told to, and the reason."""
-    if stopped.cause is not None:
+    if stopped.cause == ISOLATED:
+        state, told = RunState.LOST, ISOLATED
+    elif stopped.cause is not None:
         state, told = RunState.CANCELED, stopped.cause
     else:
         state, told = RunState.TIMED_OUT, f"ended after its timeout of {spec.timeout:g} s"

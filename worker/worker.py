@@ -33,6 +33,8 @@ MAX_CLAIMS = 64
 """How many claims are written in one round: the first of a thousand runs starts while others are still claimed."""
 START_MARGIN = 1.5
 """Seconds that the lease must still have for a start: the wrapper sees its deadline in whole seconds."""
+STOP_MARGIN = 5.0
+"""Seconds before `run_lease` is over in which runs must have ended that others may begin again by then."""
 OUTCOME_PATIENCE = 1.0
 """Seconds that an end waits for the API before it goes into the claim: mostly one write then does for both."""
 
@@ -148,9 +150,11 @@ class Worker:
             self._next_renewal = clock + self._rules.renew_every
 
     def _write_lease(self) -> None:
-        lease = self._parts.lease
+        lease, now = self._parts.lease, self._parts.lease.now()
+        left = [lease.deadline - now, lease.answered_at + self._rules.run_lease - STOP_MARGIN - now]
         try:
-            lease_file.write(self._parts.lease_file, lease.deadline - lease.now())
+            uptime = self._parts.journal.uptime()
+            lease_file.write(self._parts.lease_file, lease_file.Deadlines(*(uptime + each for each in left)))
         except OSError as error:  # a full disk: what is claimed meanwhile fails, and says why
             log.error("the lease can't be written down, so nothing is started: %s", error)
 

@@ -32,6 +32,11 @@ class Lease:
         """When the right ends: minus infinity before the first answer, infinity for the embedded tree."""
         return self._deadline
 
+    @property
+    def answered_at(self) -> float:
+        """When that was asked for which the leader answered last; infinities as of `deadline`."""
+        return self._deadline if self._length is None else self._deadline - self._length
+
     def may_act(self, now: float) -> bool:
         """Whether something may be claimed or started at `now`."""
         return now < self._deadline

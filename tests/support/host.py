@@ -1,11 +1,13 @@
 """Real processes for tests: run folders, a lease, and an end to all of it."""
 
+import math
 import os
 import pwd
 import select
 import signal
 from pathlib import Path
 
+from cronkeeper.common.clock import uptime
 from cronkeeper.worker import lease_file, outputs
 from cronkeeper.worker.process import Account, Processes
 from cronkeeper.worker.run_folder import RunFolder
@@ -20,11 +22,16 @@ class Host:
     """Folders, and processes that are killed at the end."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = self.runs = path
         self.lease = path / "lease"
-        lease_file.write(self.lease, float("inf"))
+        self.renew(math.inf)
         self.processes = Processes(self.lease)
         self.folders: list[RunFolder] = []
+
+    def renew(self, left: float, stop: float = math.inf) -> None:
+        """Let the lease last for so many seconds more, and what must be stopped have ended in so many."""
+        now = uptime()
+        lease_file.write(self.lease, lease_file.Deadlines(now + left, now + stop))
 
     def folder(
         self, command: str | None, *, policies: dict[str, object] | None = None, **changes: object
@@ -32,7 +39,7 @@ class Host:
         """A run's folder; `policies` are of its job, the other changes of its plan."""
         run_id = f"1.1.hand-{len(self.folders)}.1"
         of_job = spec(command=command, **({} if policies is None else policies))
-        made = RunFolder.make(self.path, plan(run_id, spec=of_job, **changes))
+        made = RunFolder.make(self.runs, plan(run_id, spec=of_job, **changes))
         self.folders.append(made)
         return made
 

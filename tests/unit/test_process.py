@@ -1,5 +1,6 @@
 """The wrapper, for real: who starts, who does not, and what is left of an end that nobody watched."""
 
+import math
 import os
 import resource
 import signal
@@ -111,7 +112,7 @@ def test_the_daemon_may_open_more_files_than_its_jobs(host: Host, tmp_path: Path
 
 @pytest.mark.parametrize("left", [float("-inf"), -1.0, 0.0])
 def test_past_the_leases_end_nothing_is_started(host: Host, left: float) -> None:
-    lease_file.write(host.lease, left)
+    host.renew(left)
     folder = host.run("echo started")
     assert (folder.started, folder.exit, out(folder)) == (None, None, "")
 
@@ -122,7 +123,7 @@ def test_without_a_lease_nothing_is_started(host: Host) -> None:
 
 
 def test_while_the_lease_lasts_runs_are_started(host: Host) -> None:
-    lease_file.write(host.lease, 60.0)
+    host.renew(60.0)
     assert host.run("true").exit is not None
 
 
@@ -239,8 +240,22 @@ def test_root_runs_a_command_as_another_user(host: Host) -> None:
 
 def test_the_lease_file_says_the_deadline_in_whole_seconds_of_the_uptime(host: Host) -> None:
     before = uptime()
-    lease_file.write(host.lease, 10.0)
-    assert int(before + 10) <= int(host.lease.read_text()) <= uptime() + 10
-    for left, text in [(float("inf"), "never\n"), (float("-inf"), "0\n"), (-1e9, "0\n")]:
-        lease_file.write(host.lease, left)
-        assert host.lease.read_text() == text
+    host.renew(10.0, 55.0)
+    start, stop = map(int, host.lease.read_text().split())
+    assert int(before + 10) <= start <= uptime() + 10
+    assert int(before + 55) <= stop <= uptime() + 55
+    for left, text in [(math.inf, "never"), (-math.inf, "0"), (-1e9, "0")]:
+        host.renew(left)
+        assert host.lease.read_text() == f"{text}\nnever\n"
+
+
+def test_a_worker_that_has_renewed_nothing_yet_leaves_it_when_runs_must_have_ended(host: Host) -> None:
+    host.renew(10.0, 55.0)
+    before = lease_file.read(host.lease)
+    lease_file.write(host.lease, lease_file.Deadlines(-math.inf, -math.inf))
+    assert lease_file.read(host.lease) == lease_file.Deadlines(0.0, before.stop)
+
+
+def test_a_lease_of_an_older_version_has_nothing_stopped(host: Host) -> None:
+    host.lease.write_text("17\n")
+    assert lease_file.read(host.lease) == lease_file.Deadlines(17.0, math.inf)
