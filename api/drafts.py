@@ -9,7 +9,17 @@ from zoneinfo import ZoneInfo
 
 from cronkeeper.common.artifacts.store import sha256_of
 from cronkeeper.common.errors import Invalid
-from cronkeeper.common.model import Artifact, CatchUp, Concurrency, Definition, Job, JobType, NewJob, encode
+from cronkeeper.common.model import (
+    Artifact,
+    CatchUp,
+    Concurrency,
+    Definition,
+    Job,
+    JobType,
+    NewJob,
+    Retry,
+    encode,
+)
 from cronkeeper.common.schedule import ONCE, parse
 
 from .fields import MAX_NAME, PutFile
@@ -64,6 +74,8 @@ def _values(job: Job) -> dict[str, Any]:
 def _own(fields: Fields, before: Job | None) -> dict[str, Any]:
     """The fields as a definition has them: what is said of a file is its artifact."""
     own = {name: value for name, value in fields.items() if name in _OWN}
+    if "retry" in own and own["retry"] is None:
+        own["retry"] = Retry()
     old = before.artifact if before is not None else None
     if "executable" in fields:
         own["artifact"] = _artifact(fields["executable"], _filename(fields, old))

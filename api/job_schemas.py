@@ -5,9 +5,16 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from cronkeeper.common.model import CatchUp, Concurrency, JobStatus, JobType, RunState
+from cronkeeper.common.model import (
+    CatchUp,
+    Concurrency,
+    JobStatus,
+    JobType,
+    OnNodeLoss,
+    RunState,
+    WhenIsolated,
+)
 from cronkeeper.common.schedule import ACCEPTED, ONCE
-from cronkeeper.common.store.job_query import JobSort
 
 from .fields import (
     Arguments,
@@ -28,8 +35,8 @@ from .fields import (
     short,
     zone,
 )
-from .paging import MAX_ID
-from .schemas import CHOICES, NODE_NAME, Strict, about
+from .retry_field import Again
+from .schemas import NODE_NAME, Strict, about
 
 MAX_SCHEDULE = 1000
 DAY = 24 * 3600
@@ -162,6 +169,30 @@ class NewJobSchema(Strict):
         ),
     )
 
+    retry = Again(
+        allow_none=True,
+        metadata=about(
+            "How often a run that failed or timed out is tried again, and when; by default never. While an attempt "
+            "waits, the run counts as one that goes on."
+        ),
+    )
+    on_node_loss = fields.Enum(
+        OnNodeLoss,
+        by_value=fields.String,
+        metadata=about(
+            "What becomes of a run whose node is lost: by default fail, it stays lost; rerun, its tick runs once "
+            "more on another node, and a node that is cut off stops it before."
+        ),
+    )
+    when_isolated = fields.Enum(
+        WhenIsolated,
+        by_value=fields.String,
+        metadata=about(
+            "What a node does with a run when it is cut off for so long that others give the run up: by default "
+            "finish, it goes on; stop, it is ended."
+        ),
+    )
+
     @validates_schema(pass_original=True, skip_on_field_errors=False)
     def _fields_fit_each_other(self, data: Mapping[str, Any], original: Any, **_: Any) -> None:
         if not isinstance(original, Mapping) or self.partial:
@@ -192,21 +223,6 @@ def _is_once(schedule: Any) -> bool:
 
 class JobPatchSchema(NewJobSchema):
     """The fields to change. What is left out stays; the type can't be changed."""
-
-
-class DuplicateSchema(Strict):
-    """In what the copy differs."""
-
-    name = fields.String(validate=printable, metadata=about("By default that of the job, with (copy)."))
-    node = fields.String(
-        allow_none=True,
-        validate=matching(NODE_NAME, "the name of a node"),
-        metadata=about("By default that of the job; null: any."),
-    )
-    requires = Labels(
-        keys=fields.String(), values=fields.String(), metadata=about("By default those of the job.")
-    )
-    at = Instant(allow_none=True, metadata=about(f"With {ONCE}: by default that of the job; null: at once."))
 
 
 class LastRunSchema(Schema):
@@ -258,6 +274,9 @@ class JobSchema(Schema):
     catch_up = fields.Enum(CatchUp, by_value=fields.String)
     max_lateness = fields.Float()
     max_output = fields.Integer()
+    retry = Again(allow_none=True)
+    on_node_loss = fields.Enum(OnNodeLoss, by_value=fields.String)
+    when_isolated = fields.Enum(WhenIsolated, by_value=fields.String)
     rev = fields.Integer(metadata=about("Grows with every change."))
     assigned_node = fields.String(allow_none=True)
     placement = fields.String(allow_none=True, metadata=about("Why it is on that node, or on none."))
@@ -268,32 +287,7 @@ class JobSchema(Schema):
     ended_at = Instant(allow_none=True)
 
 
-class JobsQuerySchema(Strict):
-    """Which jobs to list."""
-
-    limit = fields.Integer(load_default=500, validate=between(1, 1000))
-    sort = fields.String(
-        load_default=JobSort.ID.value,
-        validate=validate.OneOf([f"{sign}{sort}" for sort in JobSort for sign in ("", "-")], error=CHOICES),
-        metadata=about("What to go by; with - before it, backwards."),
-    )
-    cursor = fields.String(metadata=about("From the header Link of the page before."))
-    after = fields.Integer(
-        validate=between(0, MAX_ID), metadata=about("Only jobs with larger ids; with sort id only.")
-    )
-    status = fields.Enum(JobStatus, by_value=fields.String)
-    type = fields.Enum(JobType, by_value=fields.String)
-    node = fields.String(metadata=about("Only the jobs that this node has now."))
-    name = fields.String(
-        validate=matching(r"[^\0]*", "text without a NUL character"),
-        metadata=about("Only jobs whose names have this in them, in large or small letters."),
-    )
-    enabled = fields.Boolean()
-
-
 NEW_JOB = NewJobSchema()
 JOB_PATCH = JobPatchSchema(partial=True)
-DUPLICATE = DuplicateSchema()
 JOB = JobSchema()
 JOBS = JobSchema(many=True)
-JOBS_QUERY = JobsQuerySchema()

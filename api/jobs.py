@@ -15,7 +15,7 @@ from cronkeeper.common.store.job_query import JobQuery, JobSort, place
 from cronkeeper.manager import jobs, nodes
 from cronkeeper.manager.jobs import Edit
 
-from . import conditions, drafts, job_schemas, paging
+from . import conditions, drafts, job_requests, job_schemas, paging
 from .access import actor
 from .blueprint import Blueprint
 from .body import require_empty, take_absent_as_empty
@@ -65,7 +65,7 @@ def create(fields: Fields) -> Answer:
 
 
 @blueprint.route("/jobs", methods=["GET"])
-@blueprint.arguments(job_schemas.JOBS_QUERY, location="query")
+@blueprint.arguments(job_requests.JOBS_QUERY, location="query")
 @blueprint.response(200, job_schemas.JOBS, headers=paging.LINK)
 def listing(query: Fields) -> tuple[Sequence[ShownJob], Mapping[str, str]]:
     """List jobs, by id if nothing else is asked for
@@ -157,7 +157,7 @@ def resume(job_id: str) -> Answer:
 @blueprint.route("/jobs/<job_id>/duplicate", methods=["POST"])
 @only_who_has_the_right
 @_body_is_optional
-@blueprint.arguments(job_schemas.DUPLICATE, required=False)
+@blueprint.arguments(job_requests.DUPLICATE, required=False)
 @blueprint.response(201, job_schemas.JOB, headers=conditions.ETAG)
 @blueprint.doc(parameters=[conditions.IDEMPOTENCY_KEY])
 def duplicate(fields: Fields, job_id: str) -> Answer:

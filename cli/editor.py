@@ -32,6 +32,9 @@ EDITABLE = (
     "catch_up",
     "max_lateness",
     "max_output",
+    "retry",
+    "on_node_loss",
+    "when_isolated",
 )
 """The job's fields that can be changed as text: a file is given with --script or --binary."""
 OF_COMMANDS = ("command",)

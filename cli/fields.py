@@ -17,11 +17,22 @@ from .upload import is_large
 TYPES = ("command", "script", "binary")
 CONCURRENCY = ("forbid", "allow", "replace")
 CATCH_UP = ("latest", "all")
+ON_NODE_LOSS = ("fail", "rerun")
+WHEN_ISOLATED = ("finish", "stop")
+RETRY = ("delay", "backoff", "jitter")
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]+)?)([smhd]?)")
 _SIZE = re.compile(r"([0-9]{1,12})([kmgKMG]?)")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _AS_GIVEN = ("schedule", "at", "timezone", "name", "node", "run_as", "shell", "timeout", "grace")
-_POLICIES = ("concurrency", "catch_up", "max_lateness", "max_output", "enabled")
+_POLICIES = (
+    "concurrency",
+    "catch_up",
+    "max_lateness",
+    "max_output",
+    "on_node_loss",
+    "when_isolated",
+    "enabled",
+)
 MAX_TEXT_BYTES = 64 * 1024
 """What the API takes of the standard input, and of the whole environment."""
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -32,6 +43,7 @@ CLEARED: Mapping[str, Any] = {
     "env": ("env", {}),
     "node": ("node", None),
     "requires": ("requires", {}),
+    "retry": ("retry", None),
     "run-as": ("run_as", None),
     "schedule": ("schedule", None),
     "shell": ("shell", None),
@@ -104,6 +116,16 @@ _OPTIONS: Sequence[Callable[[Any], Any]] = (
     click.option(
         "--max-output", type=SIZE, help="How much of its output is kept of each run, such as 64K or 1G."
     ),
+    click.option("--retry", type=click.IntRange(0), help="How often a run that failed is tried again."),
+    click.option("--retry-delay", type=DURATION, help="How long after it; else 10s."),
+    click.option("--retry-backoff", type=float, help="By what each delay is longer than the last; else 2."),
+    click.option("--retry-jitter", type=DURATION, help="Up to so much more, by chance; else 0."),
+    click.option(
+        "--on-node-loss", type=click.Choice(ON_NODE_LOSS), help="Does a run that was lost run again?"
+    ),
+    click.option(
+        "--when-isolated", type=click.Choice(WHEN_ISOLATED), help="Its runs on a node that is cut off."
+    ),
     click.option("--enabled/--disabled", default=None, help="Whether its schedule counts; else it does."),
 )
 
@@ -136,6 +158,7 @@ def fields(given: Mapping[str, Any]) -> dict[str, Any]:
         made["env"] = env
     if given["requires"]:
         made["requires"] = _labels(given["requires"])
+    made |= _retry(given)
     if given["stdin_file"] is not None:
         made["stdin"] = _text(given["stdin_file"], "stdin: the text is")
     return made
@@ -175,6 +198,15 @@ def _env(lines: Sequence[str], source: str) -> dict[str, str]:
                 f"{source}: {name!r} is not followed by = or is no name; NAME=VALUE is expected"
             )
     return {name: value for name, _, value in pairs}
+
+
+def _retry(given: Mapping[str, Any]) -> dict[str, Any]:
+    more = {name: given[f"retry_{name}"] for name in RETRY if given[f"retry_{name}"] is not None}
+    if given["retry"] is not None:
+        return {"retry": {"attempts": given["retry"], **more}}
+    if more:
+        raise click.UsageError(f"--retry-{next(iter(more))}: give --retry with it, the number of attempts")
+    return {}
 
 
 def _labels(given: Sequence[str]) -> dict[str, str]:

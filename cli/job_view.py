@@ -5,7 +5,19 @@ from typing import Any
 from .cells import NOTHING, STYLES, Cell, cell, duration, instant, minute, printable, size, words
 from .show import Rows, Thing, field
 
-POLICIES = ("timeout", "grace", "concurrency", "catch_up", "max_lateness", "max_output")
+POLICIES = (
+    "timeout",
+    "grace",
+    "concurrency",
+    "catch_up",
+    "max_lateness",
+    "max_output",
+    "retry",
+    "on_node_loss",
+    "when_isolated",
+)
+USUAL = {"on_node_loss": "fail", "when_isolated": "finish"}
+"""What needs no line, since nearly all jobs have it so."""
 FOR_ADMINS = "which only admins may see"
 DURATIONS = ("timeout", "grace", "max_lateness")
 
@@ -69,7 +81,7 @@ def rows(job: Thing, reason: str | None = None) -> Rows:
         ("only on node", _given(job, "node")),
         ("with labels", _given(job, "requires") if job["requires"] else []),
         ("run as", _given(job, "run_as")),
-        *((name.replace("_", " "), _policy(name, job[name])) for name in POLICIES),
+        *((name.replace("_", " "), _policy(name, job.get(name))) for name in POLICIES),
         ("created", [(f"{instant(job['created_at'])} by {printable(job['created_by'])}", "")]),
         ("updated", [(f"{instant(job['updated_at'])}, revision {job['rev']}", "")]),
         ("ended", _given(job, "ended_at")),
@@ -108,8 +120,11 @@ def _given(job: Thing, name: str) -> list[Cell]:
 
 
 def _policy(name: str, value: Any) -> list[Cell]:
-    if value is None:
+    if value is None or value == USUAL.get(name):
         return []
     if name == "max_output":
         return [(size(value), "")]
+    if name == "retry":
+        more = f"after {duration(value['delay'])}, each delay {value['backoff']:g} times the one before"
+        return [(f"{value['attempts']} more attempts", ""), (more, "")]
     return [(duration(value), "") if name in DURATIONS else cell(name, value)]

@@ -79,6 +79,20 @@ OF_SCRIPT: dict[str, Any] = {"type": "script", "command": ..., "executable": ENC
         ({"max_lateness": 2678400}, "max_lateness", 2678400.0),
         ({"max_output": 0}, "max_output", 0),
         ({"max_output": 1024**3}, "max_output", 1024**3),
+        ({"retry": None}, "retry", None),
+        ({"retry": {"attempts": 0}}, "retry", None),
+        (
+            {"retry": {"attempts": 3}},
+            "retry",
+            {"attempts": 3, "delay": 10.0, "backoff": 2.0, "jitter": 0.0},
+        ),
+        (
+            {"retry": {"attempts": 20, "delay": 86400, "backoff": 1.5, "jitter": 3600}},
+            "retry",
+            {"attempts": 20, "delay": 86400.0, "backoff": 1.5, "jitter": 3600.0},
+        ),
+        ({"on_node_loss": "rerun"}, "on_node_loss", "rerun"),
+        ({"when_isolated": "stop"}, "when_isolated", "stop"),
     ],
 )
 def test_what_is_accepted(office: Office, changes: dict[str, Any], field: str, value: Any) -> None:
@@ -174,7 +188,6 @@ def test_what_is_accepted(office: Office, changes: dict[str, Any], field: str, v
         ({"requires": {"a": "x" * 64}}, "requires", "is no value"),
         ({"requires": {"a": "x\n"}}, "requires", "is no value"),
         ({"requires": {f"k{n}": "x" for n in range(21)}}, "requires", "accepted: up to 20"),
-        ({"retry": None}, "retry", "accepted: "),
         ({"timezone": "Europe/Atlantis"}, "timezone", "Europe/Berlin"),
         ({"timezone": "localtime"}, "timezone", "Europe/Berlin"),
         ({"timezone": "../UTC"}, "timezone", "Europe/Berlin"),
@@ -233,6 +246,9 @@ def test_what_is_accepted(office: Office, changes: dict[str, Any], field: str, v
         ({"max_output": True}, "max_output", "whole number of bytes"),
         ({"max_output": "16M"}, "max_output", "whole number of bytes"),
         ({"max_output": None}, "max_output", "null"),
+        ({"retry": 3}, "retry", 'an object such as {"attempts": 3, "delay": 60} is expected'),
+        ({"on_node_loss": "retry"}, "on_node_loss", "fail, rerun"),
+        ({"when_isolated": "run"}, "when_isolated", "finish, stop"),
         ({"command": "\x01" * 65536, "stdin": "\x01" * 65536}, "body", "up to 393216 bytes"),
         ({"id": "1"}, "id", "accepted: "),
         ({"": 1}, "", "accepted: "),
@@ -291,3 +307,26 @@ def test_a_file_that_was_put_before_is_named_by_its_url(office: Office) -> None:
     assert missing.status_code == 422
     assert "no artifact" in problem(missing)["errors"]["executable"][0]
     assert len(office.jobs()) == 3
+
+
+@pytest.mark.parametrize(
+    ("retry", "field"),
+    [
+        ({}, "attempts"),
+        ({"attempts": -1}, "attempts"),
+        ({"attempts": 21}, "attempts"),
+        ({"attempts": 1.5}, "attempts"),
+        ({"attempts": "3"}, "attempts"),
+        ({"attempts": 1, "delay": -1}, "delay"),
+        ({"attempts": 1, "delay": "1m"}, "delay"),
+        ({"attempts": 1, "backoff": 0.5}, "backoff"),
+        ({"attempts": 1, "jitter": 3601}, "jitter"),
+        ({"attempts": 1, "times": 2}, "times"),
+    ],
+)
+def test_a_wrong_word_on_attempts_is_refused_by_its_name(
+    empty_office: Office, retry: dict[str, Any], field: str
+) -> None:
+    answer = empty_office.create(retry=retry)
+    assert answer.status_code == 422
+    assert field in str(problem(answer)["errors"]["retry"])
