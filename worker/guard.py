@@ -94,13 +94,15 @@ class _Fence:
         self._child: int | None = None
         self._dealt_with = 0.0
 
-    def look(self, ahead: float = FENCE_AHEAD) -> None:
-        """Start it where that is due within so many seconds, once for each deadline."""
+    def look(self, *, leaving: bool = False) -> None:
+        """Start it where it is time, or where nobody will look later; once for each deadline."""
         self._listen()
-        stop = self._deadline()
-        if self._child is not None or stop in (None, self._dealt_with):
+        deadlines = self._deadlines()
+        if self._child is not None or deadlines is None or deadlines[1] == self._dealt_with:
             self._reap()
-        elif stop is not None and float(_read(b"/proc/uptime").split()[0]) >= stop - ahead:
+            return
+        start, stop = deadlines
+        if leaving or float(_read(b"/proc/uptime").split()[0]) >= max(start, stop - FENCE_AHEAD):
             words = [self._python, "-m", FENCE, os.fsdecode(self._home)]
             self._child = os.posix_spawn(words[0], words, dict(os.environ), setsid=True)
             self._dealt_with = stop
@@ -111,11 +113,12 @@ class _Fence:
         except BlockingIOError:
             return
 
-    def _deadline(self) -> float | None:
-        """When runs must have ended, as an uptime; None: never, or there is no worker's home."""
+    def _deadlines(self) -> tuple[float, float] | None:
+        """When the lease ends, and when runs must have ended, as uptimes; None: never, or this is no worker."""
         try:
-            return float(_read(self._home + b"/lease").split()[1]) if self._home else None
-        except (OSError, ValueError, IndexError):
+            start, stop = _read(self._home + b"/lease").split()
+            return (float(start), float(stop)) if self._home else None
+        except (OSError, ValueError):
             return None
 
     def _reap(self) -> None:
@@ -167,7 +170,7 @@ def guard(command: Sequence[str]) -> int:
         time.sleep(pause)
         fence.look()
         pause = min(2 * pause, LONGEST_PAUSE)
-    fence.look(ahead=float("inf"))  # it goes on without us, as the runs do
+    fence.look(leaving=True)  # it goes on without us, as the runs do
     return code if code >= 0 else 128 - code
 
 
