@@ -96,6 +96,8 @@ class SkipReason(StrEnum):
     """Its job was given another schedule before the tick was claimed."""
     PAUSED = "paused"
     """Its job was paused before the tick was claimed."""
+    UNVOUCHED = "unvouched"
+    """ZooKeeper was lost, and with it the word of whether it ran."""
 
 
 class RunState(StrEnum):

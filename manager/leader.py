@@ -15,7 +15,7 @@ from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.coordination.watch import ChildWatch
 from cronkeeper.common.errors import Conflict, NotFound, Unavailable
 from cronkeeper.common.log import about
-from cronkeeper.common.model import ClaimName, Job
+from cronkeeper.common.model import Claim, ClaimName, Job
 from cronkeeper.common.store import jobs, leader
 from cronkeeper.common.store.jobs import Publication
 from cronkeeper.common.store.store import Store
@@ -27,6 +27,7 @@ from cronkeeper.manager.leadership import Leadership, Reign
 from cronkeeper.manager.moves import nodes_left, relocate
 from cronkeeper.manager.placement import JobKey, place
 from cronkeeper.manager.publish import Move, Placed, carry_out
+from cronkeeper.manager.restoring import Restoring
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class Leader:
         self._stale = False
         self._buried: set[str] = set()
         """Dead nodes whose runs of removed jobs have been given up."""
+        self._restoring = Restoring()
         self._next_look = 0.0
         self._unrecorded: list[Publication] = []
         self._complaint: str | None = None
@@ -87,7 +89,7 @@ class Leader:
             reign = self._leadership.hold()
             if reign is not self._reign:  # others may have led meanwhile: nothing of before holds
                 self._reign, self._board = reign, None
-                self._buried, self._unrecorded = set(), []
+                self._buried, self._unrecorded, self._restoring = set(), [], Restoring()
                 self.on_reign(None if reign is None else reign.epoch)
             if reign is None:
                 return self._rules.renew_every
@@ -127,6 +129,7 @@ class Leader:
             dispatch.requeue_stranded(self._store, reign)
             known = self._store.transaction(partial(news.as_sql_knows, board, self._unrecorded))
             self._unrecorded = news.agree(board, known, self._unrecorded)
+            self._restoring.owe(known.assignments, clock)
             self._stale, self._next_look = False, 0.0
             self._intake.hurry()
             self._board = board
@@ -182,9 +185,7 @@ class Leader:
         for job in pending.jobs:
             board.know(job)
         self._fail_over_edited(reign, board, pending.jobs, clock)
-        moves = self._moves(reign, board, pending.jobs)
-        done = carry_out(self._tree, reign, moves, keep=partial(settle.keep, self._store, reign, now=now))
-        self._note(board, done)
+        moves, done = self._publish(reign, board, pending.jobs, now, clock)
         say_published(done, pending.asked)
         moved = relocate(self._tree, self._store, reign, board, partial(self._place_at, reign))
         self._note(board, moved)
@@ -195,11 +196,24 @@ class Leader:
             with about(pending.asked.runs.get(run.id)):
                 dispatch.dispatch(self._tree, self._store, reign, board, run, now)
         clean = self._intake.drop(reign, pending.changes)
-        if len(done) < len(moves) or moved or not clean:  # one look is at some of what is misplaced
+        undone = len(done) < len(moves) or any(map(self._restoring.waits, pending.jobs))
+        if undone or moved or not clean:  # one look is at some of what is misplaced
             self._intake.hurry()
-        if len(done) < len(moves):
+        if undone:
             return RETRY
         return 0.0 if self._intake.hurries(clock) else self._rules.renew_every
+
+    def _publish(
+        self, reign: Reign, board: Board, found: Sequence[Job], now: datetime, clock: float
+    ) -> tuple[list[Move], list[Move]]:
+        """Returns what was to be carried out, and what was."""
+        when = settle.When(now, clock, self._rules.run_lease)
+        claims = self._restoring.claims(self._tree, self._store, board, found, when)
+        ready = [job for job in found if job.id in claims or not self._restoring.waits(job)]
+        moves = self._moves(reign, board, ready, claims)
+        done = carry_out(self._tree, reign, moves, keep=partial(settle.keep, self._store, reign, now=now))
+        self._note(board, done)
+        return moves, done
 
     def _call_back(self, reign: Reign, board: Board, done: Sequence[Move]) -> None:
         """Runs by hand that were sent to nodes which a job has left are queued again."""
@@ -224,11 +238,13 @@ class Leader:
             if forgotten.clear(self._tree, self._store, reign, board, node, when):
                 self._intake.hurry()
 
-    def _moves(self, reign: Reign, board: Board, found: Sequence[Job]) -> list[Move]:
-        """What is to be published, withdrawn or published again."""
+    def _moves(
+        self, reign: Reign, board: Board, found: Sequence[Job], claims: Mapping[int, Claim]
+    ) -> list[Move]:
+        """What is to be published, withdrawn or published again; `claims` are of those whose own was lost."""
         new = {(job.id, 1): job for job in found if job.ended_at is None and (job.id, 1) not in board.placed}
         moves = [
-            Move(key, None, self._place_at(reign, key, node), new[key])
+            Move(key, None, self._place_at(reign, key, node), new[key], claim=claims.get(key[0]))
             for key, node in place(new, board.wanted, board.sites()).items()
         ]
         for job in found:
@@ -245,6 +261,7 @@ class Leader:
     def _note(self, board: Board, done: Sequence[Move]) -> None:
         figures.moved(done, board)
         board.note(done)
+        self._restoring.done(move.key[0] for move in done)
         self._unrecorded += [news.publication(move) for move in done]
 
     def _record(self, reign: Reign) -> None:

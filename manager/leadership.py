@@ -3,6 +3,7 @@
 import itertools
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -14,6 +15,7 @@ from cronkeeper.common.errors import Conflict
 from cronkeeper.common.model import Generation
 from cronkeeper.common.store import leader
 from cronkeeper.common.store.store import Store
+from cronkeeper.manager import lost_tree
 
 log = logging.getLogger(__name__)
 
@@ -99,12 +101,17 @@ class Leadership:
         known = self._tree.get(paths.EPOCH)
         in_tree = int(known.data) if known.data else 0
 
-        def take(connection: Connection) -> int:
+        def take(connection: Connection) -> tuple[int, int]:
             in_sql = leader.read(connection)
             epoch = max(in_sql, in_tree) + 1
             leader.take(connection, in_sql, epoch, self._name)
-            return epoch
+            return epoch, leader.confirmed(connection)
 
-        epoch = self._store.transaction(take)
+        epoch, confirmed = self._store.transaction(take)
+        if in_tree < confirmed:
+            # Before the epoch: until that is above all that a worker has seen, it claims nothing.
+            lost_tree.clear_out(self._tree, Check(paths.EPOCH, known.version))
+            self._store.transaction(partial(lost_tree.forget_claims, epoch=epoch))
         self._tree.commit([SetData(paths.EPOCH, str(epoch).encode(), known.version)])
+        self._store.transaction(partial(leader.confirm, epoch=epoch))
         return Reign(epoch, known.version + 1, session)

@@ -76,6 +76,8 @@ class Move:
     target: Placed | None
     job: Job | None = None
     version: int | None = None
+    claim: Claim | None = None
+    """What the claim of a job without a `source` begins with."""
     resting: bool = False
     """At its target the job starts nothing, as if it were not enabled: it is to leave as soon as it can."""
 
@@ -202,7 +204,7 @@ def _of(move: Move, source: Source | None) -> list[Op] | None:
 def _carried(move: Move, source: Source | None) -> bytes:
     """The claim at the target."""
     if source is None:
-        return encode(Claim())
+        return encode(Claim() if move.claim is None else move.claim)
     if move.job is None or source.spec is None:
         return source.claim.data
     return edits.carried(source.claim.data, source.spec.data, move.job)

@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 
+import hypothesis
 from testbed import server
 
 WORKERS = 2
@@ -19,5 +20,8 @@ def pytest_configure() -> None:
         raise RuntimeError(f"there are ports for {WORKERS} processes of pytest, and this would be one more")
     share = len(server.PORTS) // WORKERS
     server.PORTS = server.PORTS[number * share : (number + 1) * share]
+    # No example is too slow on a machine that is busy.
+    hypothesis.settings.register_profile("untimed", deadline=None)
+    hypothesis.settings.load_profile("untimed")
     if worker is not None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

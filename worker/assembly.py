@@ -18,9 +18,11 @@ from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.model import LiveNode
 from cronkeeper.common.settings import Fleet
 from cronkeeper.common.waker import Waker
+from cronkeeper.worker import records
 from cronkeeper.worker.claims import Me
 from cronkeeper.worker.crond import Crond
 from cronkeeper.worker.crontab_file import Crontab, crond_pid
+from cronkeeper.worker.epoch_seen import EpochSeen
 from cronkeeper.worker.facts import About, gather
 from cronkeeper.worker.journal import Journal
 from cronkeeper.worker.machine import boot_of, machine
@@ -99,6 +101,8 @@ def assemble(
     files.notify = waker.set
     boot, live = boot_of(home), live_of(settings)
     standing = _standing(settings, tree, live, read, waker)
+    journal = Journal(home / "runs", processes, files, live.account, boot)
+    standing.records, standing.epoch = partial(records.of, journal), EpochSeen(home / "epoch")
     worker = Worker(
         Parts(
             tree=tree,
@@ -107,7 +111,7 @@ def assemble(
             standing=standing,
             spool=spool,
             table=Table(settings.crontab, settings.install, spool.folder, settings.zone, crond),
-            journal=Journal(home / "runs", processes, files, live.account, boot),
+            journal=journal,
             reporter=outbox,
             waker=waker,
         ),

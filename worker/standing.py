@@ -19,6 +19,8 @@ from cronkeeper.common.coordination.tree import (
 from cronkeeper.common.coordination.watch import ChildWatch
 from cronkeeper.common.facts import Facts
 from cronkeeper.common.model import encode, replace
+from cronkeeper.common.records import Record
+from cronkeeper.worker.epoch_seen import EpochSeen
 from cronkeeper.worker.presence import Presence
 from cronkeeper.worker.reload import Live, Reload
 
@@ -61,6 +63,9 @@ class Standing:
         self.clock_offset = self.clock_error = math.nan
         """Seconds that the wall's clock is ahead of the tree's, and how far from the truth that may be."""
         self.wall: Callable[[], float] = time.time
+        self.records: Callable[[], tuple[Record, ...]] = tuple
+        """What the node's own disk tells of its jobs, for a tree that has not been told yet."""
+        self.epoch = EpochSeen()
         self.hung_up: Callable[[], bool] = lambda: False
         """Whether a signal has asked for the configuration to be read again since the last call."""
 
@@ -74,6 +79,8 @@ class Standing:
             self._presence.check()
         if news or resync or self._watch.fired:
             self._look()
+        if news or resync:
+            self.epoch.check(self._tree)
         return news
 
     def forget(self) -> None:
@@ -118,7 +125,9 @@ class Standing:
 
     def _look(self) -> None:
         self._watch.arm()
-        (found,) = self._tree.get_many([paths.reload(self._node)])
+        found, told = self._tree.get_many([paths.reload(self._node), paths.records(self._node)])
+        if told is None:
+            self._tree.commit([Create(paths.records(self._node), encode(self.records()))])
         request = (found.data.decode(errors="replace"), found.version) if found is not None else None
         if request is None or request != self._done:
             self._request, self._done = request, None

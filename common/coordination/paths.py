@@ -63,6 +63,11 @@ def facts(node_name: str) -> str:
     return f"{NODES}/{node_name}/facts"
 
 
+def records(node_name: str) -> str:
+    """What the node's own disk told of its jobs when it came to this tree."""
+    return f"{NODES}/{node_name}/records"
+
+
 def reload(node_name: str) -> str:
     """The request to the node's worker to read its configuration again; its data is the request's id."""
     return f"{NODES}/{node_name}/reload"

@@ -25,6 +25,8 @@ _JOB = sa.select(*(job.c[field.name] for field in fields(Job) if field.name != "
 _BY_IDS = _JOB.where(job.c.id.in_(sa.bindparam("ids", expanding=True)))
 _FIRST = JobQuery()
 UNKNOWN = -1
+LOST = "lost"
+"""In place of a generation: the claim went with the tree, and is to be made again."""
 _DECIDING = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.LOST})
 
 
@@ -135,6 +137,12 @@ def remove(conn: Connection, job_id: int, now: datetime) -> Job:
 def finish(conn: Connection, job_id: int, now: datetime, status: JobStatus) -> bool:
     """End a one-shot that is done, as FINISHED or ERROR; False where the job had ended already or is none."""
     return _end(conn, sa.and_(job.c.id == job_id, job.c.ended_at.is_(None)), now, status)
+
+
+def lose_claims(conn: Connection) -> None:
+    """No job is published any more; where each was last stays known."""
+    published = sa.and_(job.c.ended_at.is_(None), job.c.published_rev > 0)
+    conn.execute(sa.update(job).where(published).values(gen=LOST, published_rev=0, unpublished=True))
 
 
 def publish(conn: Connection, publications: Sequence[Publication]) -> None:

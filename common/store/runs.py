@@ -48,6 +48,12 @@ _NEWEST_OF_ONE = (
     .scalar_subquery()
 )
 _NEWEST = sa.select(_NEWEST_OF_ONE).where(job.c.id.in_(sa.bindparam("ids", expanding=True)))
+_LAST_TICK = (
+    sa.select(run.c.tick)
+    .where(run.c.id >= sa.bindparam("first"), run.c.id < sa.bindparam("behind"))
+    .order_by(run.c.id.desc())
+    .limit(1)
+)
 _UNENDED = (RunState.QUEUED, RunState.CLAIMED, RunState.RUNNING)
 
 
@@ -97,6 +103,17 @@ def newest(conn: Connection, job_ids: Iterable[int]) -> dict[int, Run]:
     ids = [run_id for chunk in chunks(job_ids) for run_id in conn.scalars(_NEWEST, {"ids": chunk})]
     found = by_ids(conn, (run_id for run_id in ids if run_id is not None))
     return {one.job_id: one for one in found.values()}
+
+
+def newest_ticks(conn: Connection, job_ids: Iterable[int]) -> dict[int, datetime]:
+    """The last tick that is known of each of the jobs, whatever became of it: by the ids, which begin so."""
+    found = {job_id: conn.scalar(_LAST_TICK, _ids_of_ticks(job_id)) for job_id in job_ids}
+    return {job_id: tick for job_id, tick in found.items() if tick is not None}
+
+
+def _ids_of_ticks(job_id: int) -> dict[str, str]:
+    """Between which ids those of the job's ticks lie: digits come before the letters of runs by hand."""
+    return {"first": f"{job_id}.1.0", "behind": f"{job_id}.1.:"}
 
 
 def output(conn: Connection, run_id: str, stream: Stream) -> Output | None:

@@ -229,6 +229,8 @@ leader = _table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),  # always 1
     sa.Column("epoch", Number, nullable=False),
     sa.Column("holder", sa.String(200)),
+    # The last one that the tree was seen to have; a tree below it has lost something.
+    sa.Column("tree_epoch", Number),
     sa.Column("writes", Number, nullable=False),
 )
 

@@ -13,7 +13,9 @@ import sqlalchemy as sa
 from cronkeeper.common.artifacts.directory import DirectoryStore
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.embedded import EmbeddedServer, EmbeddedTree
+from cronkeeper.common.coordination.embedded_nodes import Nodes
 from cronkeeper.common.coordination.lease import Lease
+from cronkeeper.common.coordination.tree import Node as TreeNode
 from cronkeeper.common.model import Claim, ClaimName, Job, LiveNode, Node, Report, Run, decode, replace
 from cronkeeper.common.store import runs as run_rows
 from cronkeeper.common.store.job_query import JobQuery
@@ -23,7 +25,9 @@ from cronkeeper.manager import jobs, reports, runs
 from cronkeeper.manager import nodes as node_desk
 from cronkeeper.manager.desk import Desk, tell_leader
 from cronkeeper.manager.leader import Leader, LeaderRules
+from cronkeeper.worker import records
 from cronkeeper.worker.claims import Me
+from cronkeeper.worker.epoch_seen import EpochSeen
 from cronkeeper.worker.journal import Journal
 from cronkeeper.worker.outbox import Outbox
 from cronkeeper.worker.parts import Parts, Rules
@@ -204,13 +208,15 @@ class Fleet:
             **told,
         )
         standing = standing_of(machine, tree, live, bell)
+        journal = Journal(machine.runs, processes, self.files, account, machine.boot_id, self.time)
+        standing.records, standing.epoch = partial(records.of, journal), EpochSeen(machine.home / "epoch")
         return Parts(
             tree=tree,
             lease=lease,
             lease_file=machine.home / "lease",
             standing=standing,
             spool=FakeSpool(machine),  # type: ignore[arg-type]
-            journal=Journal(machine.runs, processes, self.files, account, machine.boot_id, self.time),
+            journal=journal,
             waker=bell,  # type: ignore[arg-type]
             **others,
         )
@@ -237,6 +243,17 @@ class Fleet:
         else:
             self.server.expire(session.id)
             self.lead(name)
+
+    def copy_tree(self) -> dict[str, TreeNode]:
+        """What a copy of ZooKeeper's disk would hold."""
+        return {path: node for path, node in self.server._core._nodes.persistent() if path != "/"}
+
+    def lose_tree(self, copy: dict[str, TreeNode] | None = None) -> None:
+        """ZooKeeper is there again with nothing in it, or with what it held once: every session is over."""
+        core = self.server._core
+        core._nodes, core._watches = Nodes(copy, self.time.wall), {}
+        for session in list(core._sessions):
+            self.server.expire(session)
 
     def take_over(self, carry_out: Callable[[], object]) -> object:
         """In the middle of a call of the first leader its session ends, a second one leads, and it goes on."""
