@@ -8,7 +8,7 @@ from cronkeeper.common.coordination.tree import NoNode
 from cronkeeper.common.coordination.watch import ChildWatch
 from cronkeeper.common.errors import Unavailable
 from cronkeeper.common.model import HandRun, StartedBy, Unfinished, decode
-from cronkeeper.common.schedule import next_tick
+from cronkeeper.common.schedule import for_cron, next_tick
 from cronkeeper.worker import claims, figures, lease_file, reports
 from cronkeeper.worker.agenda import Agenda
 from cronkeeper.worker.assignment import Assignment, Change, Fate, Held, JobKey
@@ -277,7 +277,7 @@ class Worker:
             return
         seen = [BEGINNING, *(each for each in (held.claim.watermark, held.looked) if each is not None)]
         tick = next_tick(held.spec, max(seen))
-        if tick is not None and tick.second == 0 and tick.microsecond == 0:
+        if tick is not None and for_cron(held.spec, tick):
             after_cron = tick + self._grace
             if self._agenda.planned(after_cron, other_than=key) < CRONS_SHARE:
                 tick = after_cron
