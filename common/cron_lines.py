@@ -38,7 +38,8 @@ def cron_lines(job: Timed, zone: tzinfo, now: datetime) -> tuple[str, ...]:
     apart = zones.differences(own, zone, day)
     if apart == {timedelta(0)}:
         return (fields,)
-    return (*_moved(fields, apart), *_after_gaps(fields, own, zone, now))
+    gap = _after_a_gap(fields, own, zone, now)
+    return (*_moved(fields, apart), *([] if gap is None else [gap]))
 
 
 def _at(local: datetime) -> str:
@@ -78,12 +79,12 @@ def _field(values: Collection[int], of: range, before: str) -> str:
     return ",".join(f"{one}" if one == two else f"{one}-{two}" for one, two in zip(begins, ends, strict=True))
 
 
-def _after_gaps(fields: str, own: tzinfo, zone: tzinfo, now: datetime) -> list[str]:
-    """The ends of gaps in the job's own time at which it is due for an instant that there was not."""
+def _after_a_gap(fields: str, own: tzinfo, zone: tzinfo, now: datetime) -> str | None:
+    """The end of the next gap in the job's own time at which it is due for an instant that there was not."""
     if not instants.at_times(fields):
-        return []
-    ends = [end.replace(tzinfo=UTC) for end in zones.changes(own, now.astimezone(UTC).replace(tzinfo=None))]
-    return [_at(end.astimezone(zone)) for end in ends if _is_due(fields, own, end)]
+        return None
+    ends = (end.replace(tzinfo=UTC) for end in zones.changes(own, now.astimezone(UTC).replace(tzinfo=None)))
+    return next((_at(end.astimezone(zone)) for end in ends if _is_due(fields, own, end)), None)
 
 
 def _is_due(fields: str, own: tzinfo, end: datetime) -> bool:

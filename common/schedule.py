@@ -217,14 +217,21 @@ def due_ticks(
         seen = too_late
     if job.catch_up is CatchUp.ALL:
         return Due(tuple(islice(_until(job, seen, now), most)), tuple(skips))
-    old = _last(job, seen, now - on_time + _INSTANT)
-    run = tuple(_until(job, max(seen, now - on_time), now))
+    run, passed_over = _latest(job, seen, now, now - on_time)
+    return Due(run, (*skips, *passed_over))
+
+
+def _latest(
+    job: Timed, seen: datetime, now: datetime, limit: datetime
+) -> tuple[tuple[datetime, ...], tuple[Skip, ...]]:
+    """Of the ticks later than `seen` those later than `limit`, else the latest one; and the others."""
+    old = _last(job, seen, limit + _INSTANT)
+    run = tuple(_until(job, max(seen, limit), now))
     if not run and old is not None:
         run, old = (old,), _last(job, seen, old)
-    if old is not None:
-        oldest = next(_until(job, seen, old))
-        skips.append(Skip(first=oldest, last=old, reason=SkipReason.COALESCED))
-    return Due(run, tuple(skips))
+    if old is None:
+        return run, ()
+    return run, (Skip(first=next(_until(job, seen, old)), last=old, reason=SkipReason.COALESCED),)
 
 
 def undone(job: Timed, watermark: datetime | None, until: datetime) -> tuple[datetime, datetime] | None:

@@ -55,10 +55,13 @@ def test_whatever_the_zones_every_tick_is_named_by_a_line_in_the_nodes_time(
     before = data.draw(st.timedeltas(timedelta(0), timedelta(days=400)))
     job = Job(schedule=fields, timezone=own, effective_from=moment - before)
     named = cron_lines(job, ZoneInfo(node), moment - before)
-    assert 1 <= len(named) <= 6
+    assert 1 <= len(named) <= 3
     for tick in schedule.next_ticks(job, moment, 30):
         if tick > moment + timedelta(days=20):
             break
+        if not cron_manual.matches(fields, tick.astimezone(ZoneInfo(own)).replace(tzinfo=None)):
+            # due after a gap, for a time that there was not: the lines know of the next gap only
+            named = cron_lines(job, ZoneInfo(node), tick - timedelta(days=1))
         assert any(_files(line, node, tick) for line in named), (tick, named)
 
 
