@@ -43,7 +43,7 @@ def test_the_lines_of_a_job_in_another_zone(fields: str, own: str, node: str, ex
     assert list(lines(fields, own, node)) == expected
 
 
-@settings(max_examples=150)
+@settings(deadline=None)
 @given(FIELDS, st.sampled_from(ALL_ZONES), st.sampled_from(ALL_ZONES), st.data())
 def test_whatever_the_zones_every_tick_is_named_by_a_line_in_the_nodes_time(
     fields: str, own: str, node: str, data: st.DataObject

@@ -4,7 +4,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.schedules import BORN, Job
 
@@ -82,6 +82,7 @@ def test_all_of_the_missed_seconds_are_due_where_that_is_wanted_the_oldest_first
     assert [(each.first, each.last) for each in due.skips] == [seconds(2, 38)]
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(
         ["@every 7s", "@every 1m1s", "@every 5h", "*/7 * * * * *", "59 */3 * * * *", "1,3 0 4 * * *"]
