@@ -5,8 +5,9 @@ zone is not the node's, its lines are a superset of its ticks, whatever the two 
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
@@ -30,12 +31,8 @@ def cron_lines(job: Timed, zone: tzinfo, now: datetime) -> tuple[str, ...]:
     if job.schedule == ONCE:
         tick = once(job) + timedelta(seconds=59)
         return (_at(tick.astimezone(zone)),) if once(job) > now else ()
-    fields, own, day = (
-        NAMES.get(job.schedule, job.schedule),
-        ZoneInfo(job.timezone),
-        now.astimezone(UTC).date(),
-    )
-    apart = zones.differences(own, zone, day)
+    fields, own = NAMES.get(job.schedule, job.schedule), ZoneInfo(job.timezone)
+    apart = zones.differences(own, zone, now.astimezone(UTC).date())
     if apart == {timedelta(0)}:
         return (fields,)
     gap = _after_a_gap(fields, own, zone, now)
@@ -46,7 +43,8 @@ def _at(local: datetime) -> str:
     return f"{local.minute} {local.hour} {local.day} {local.month} *"
 
 
-def _moved(fields: str, apart: Iterable[timedelta]) -> list[str]:
+@lru_cache(maxsize=10_000)
+def _moved(fields: str, apart: frozenset[timedelta]) -> tuple[str, ...]:
     """The fields in a zone that is so far ahead: one line, and one for every day where midnight is passed."""
     minute, hour, days = fields.split(maxsplit=2)
     known = CronSim(fields, datetime(2000, 1, 1, tzinfo=UTC))
@@ -60,10 +58,10 @@ def _moved(fields: str, apart: Iterable[timedelta]) -> list[str]:
                 when = days if new_hour in _HOURS else _ANY_DAY
                 minutes[when].add(new_minute)
                 hours[when].add(new_hour % 24)
-    return [
+    return tuple(
         f"{_field(minutes[when], _MINUTES, minute)} {_field(hours[when], _HOURS, hour)} {when}"
         for when in sorted(minutes, key=lambda when: when != days)
-    ]
+    )
 
 
 def _field(values: Collection[int], of: range, before: str) -> str:
@@ -80,15 +78,11 @@ def _field(values: Collection[int], of: range, before: str) -> str:
 
 
 def _after_a_gap(fields: str, own: tzinfo, zone: tzinfo, now: datetime) -> str | None:
-    """The end of the next gap in the job's own time at which it is due for an instant that there was not."""
+    """The end of the next gap in the job's own time in which its fields name a time: it is due at that end."""
     if not instants.at_times(fields):
         return None
-    ends = (end.replace(tzinfo=UTC) for end in zones.changes(own, now.astimezone(UTC).replace(tzinfo=None)))
-    return next((_at(end.astimezone(zone)) for end in ends if _is_due(fields, own, end)), None)
-
-
-def _is_due(fields: str, own: tzinfo, end: datetime) -> bool:
-    """Whether it is due then though its fields name another time."""
-    local = end.astimezone(own).replace(tzinfo=None)
-    named = next(CronSim(fields, local - _SECOND)) == local
-    return not named and next(instants.ticks(fields, own, end - _SECOND)) == end
+    for moment in zones.changes(own, now.astimezone(UTC).replace(tzinfo=None)):
+        first, end = moment + zones.offset_at(own, moment - _SECOND), moment + zones.offset_at(own, moment)
+        if first < end and next(CronSim(fields, first - _SECOND)) < end:
+            return _at(moment.replace(tzinfo=UTC).astimezone(zone))
+    return None

@@ -94,6 +94,8 @@ class Table:
         assert self._target is not None
         user = self._target.user_field
         lines = crontab.lines(held.spec, spool=self._spool, user=user, zone=self._zone, now=now)
+        if lines == self._lines.get(held.name):
+            return lines
         try:
             for line in lines:
                 crontab.check(line, system=user is not None)
