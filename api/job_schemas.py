@@ -253,7 +253,7 @@ class JobSchema(Schema):
     args = fields.List(fields.String())
     shell = fields.String(allow_none=True)
     schedule = fields.String(allow_none=True)
-    description = fields.String(allow_none=True, metadata=about("The schedule in words, or its five fields."))
+    description = fields.String(allow_none=True, metadata=about("The schedule in words, or its fields."))
     at = Instant(allow_none=True)
     timezone = fields.String()
     next_ticks = fields.List(Instant(), metadata=about("The next three instants at which it is due."))

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from cron_descriptor import FormatError, Options, get_description  # type: ignore[import-untyped]
 
-from cronkeeper.common import schedule
+from cronkeeper.common import every, schedule
 from cronkeeper.common.model import Job, Role, Run
 from cronkeeper.common.schedule import NAMES, ONCE, once
 from cronkeeper.manager import runs
@@ -85,23 +85,37 @@ def next_ticks(job: Job, now: datetime) -> tuple[datetime, ...]:
 
 @lru_cache(maxsize=10_000)
 def _described(text: str) -> str:
-    """In words where there are words for it; else its five fields."""
+    """In words where there are words for it; else as it is, its name as five fields."""
+    each = every.period(text)
+    if each is not None:
+        return f"Every {_how_long(each)}"
     fields = NAMES.get(text, text)
-    minute, hour, day, month, weekday = fields.split()
+    *_, day, month, weekday = fields.split()
+    time = fields.rsplit(maxsplit=3)[0]
     if any("*" in each and "," in each for each in fields.split()):
         return fields
     try:
         if "*" in (day, weekday):
             return _words(fields)
         by_day, by_weekday = (
-            _words(f"{minute} {hour} {day} {month} *"),
-            _words(f"{minute} {hour} * {month} {weekday}"),
+            _words(f"{time} {day} {month} *"),
+            _words(f"{time} * {month} {weekday}"),
         )
     except FormatError:
         return fields
     # Debian's rule, crontab(5): one of the two is enough, unless one of them begins with *.
     joined = "but only" if day.startswith("*") or weekday.startswith("*") else "or"
     return f"{by_day}; {joined} {by_weekday[0].lower()}{by_weekday[1:]}"
+
+
+def _how_long(period: timedelta) -> str:
+    """Such as: 1 hour 30 minutes."""
+    left, told = period // timedelta(seconds=1), []
+    for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1)):
+        number, left = divmod(left, size)
+        if number:
+            told.append(f"{number} {unit}{'s' if number > 1 else ''}")
+    return " ".join(told)
 
 
 def _words(fields: str) -> str:

@@ -98,7 +98,8 @@ _OPTIONS: Sequence[Callable[[Any], Any]] = (
     click.option("--env-file", type=FILE, help="A file of such variables, one a line; # begins a comment."),
     click.option("--stdin-file", type=FILE, help="A file whose text it reads as its standard input."),
     click.option(
-        "--schedule", help="Five cron fields, or such as @daily or @once; without it: only by hand."
+        "--schedule",
+        help="Five cron fields, six with seconds first, @daily, @every 10s, @once; else only by hand.",
     ),
     click.option("--at", help="When, once: such as 2030-01-31T12:00:00+01:00."),
     click.option("--timezone", help="The zone of its schedule, such as Europe/Berlin; else the fleet's."),

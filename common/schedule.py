@@ -1,7 +1,7 @@
-"""Schedule arithmetic, pure: what an expression means, which ticks are due, and the fields cron gets.
+"""Schedule arithmetic, pure: what an expression means, and which ticks are due.
 
-The instants of an expression are cronsim's, which follows Debian's cron (crontab(5)), its rule for the change
-to and from daylight saving time included.
+The instants of cron's fields are those of Debian's cron, where clocks are changed too (`instants`). `@every` counts
+from when the schedule took effect, and knows no zone.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import tzlocal
 from cronsim import CronSim, CronSimError
 
+from cronkeeper.common import every, instants
 from cronkeeper.common.errors import Invalid
 from cronkeeper.common.model import CatchUp, Skip, SkipReason
 
@@ -31,9 +32,11 @@ NAMES = {
     "@annually": "0 0 1 1 *",
 }
 ACCEPTED = (
-    f"five cron fields (minute hour day-of-month month day-of-week), one of {', '.join(NAMES)}, or {ONCE}"
+    f"five cron fields (minute hour day-of-month month day-of-week), six with seconds before them, one of "
+    f"{', '.join(NAMES)}, {every.EVERY} with a time such as 10s, 5m or 1h30m, or {ONCE}"
 )
 _FIELDS = {
+    "second": "0-59",
     "minute": "0-59",
     "hour": "0-23",
     "day-of-month": "1-31",
@@ -52,7 +55,7 @@ _NUMBERS = {
     for number, name in enumerate(names.split(), first)
 }
 _LARGE = re.compile(r"\d{3}")
-_DAY = timedelta(days=1)
+_INSTANT = timedelta(microseconds=1)
 _LAST_OR_NTH = re.compile(r"[LW#]")
 
 
@@ -92,11 +95,12 @@ def parse(text: str, zone: tzinfo, now: datetime) -> str:
     expression = " ".join(text.split())
     if expression == ONCE:
         return expression
-    fields = NAMES.get(expression, expression)
+    fields = _fields(expression)
     try:
-        _refuse_what_cron_reads_otherwise(fields)
-        next(CronSim(fields, now.astimezone(zone)))
-    except CronSimError as error:
+        if every.period(expression) is None:
+            _refuse_what_cron_reads_otherwise(fields)
+            next(CronSim(fields, now.astimezone(zone).replace(tzinfo=None)))
+    except (CronSimError, Invalid) as error:
         raise Invalid(
             f"{text!r} is no schedule: {_reason(str(error), fields)}; accepted: {ACCEPTED}"
         ) from error
@@ -105,12 +109,24 @@ def parse(text: str, zone: tzinfo, now: datetime) -> str:
     return expression
 
 
+def of_cron(schedule: str) -> bool:
+    """Whether cron can keep it: it knows minutes, no seconds, and no time to count from."""
+    return schedule.split()[0] != every.EVERY and len(schedule.split()) != 6
+
+
+def for_cron(job: Timed, tick: datetime) -> bool:
+    """Whether it is for cron to file this tick: the clock waits for it then."""
+    whole = tick.second == 0 and tick.microsecond == 0
+    return whole and job.schedule is not None and of_cron(job.schedule)
+
+
 def _reason(said: str, fields: str) -> str:
     """What is wrong, where cronsim says no more than the name of the field."""
-    for (name, accepted), field in zip(_FIELDS.items(), fields.split(), strict=False):
+    given = fields.split()
+    for (name, accepted), field in zip(list(_FIELDS.items())[-len(given) :], given, strict=False):
         if said != f"Bad {name}":
             continue
-        minute, hour, day, _, weekday = fields.split()
+        minute, hour, day, _, weekday = given[-5:]
         with contextlib.suppress(CronSimError):
             CronSim(f"{minute} {hour} {day} * {weekday}", datetime(2000, 1, 1, tzinfo=UTC))
             if name == "day-of-month":
@@ -124,8 +140,9 @@ def _refuse_what_cron_reads_otherwise(fields: str) -> None:
         name = fields.split()[0]
         started = "a machine's start is no time that could be late or missed: let its init system do that"
         raise CronSimError(started if name == "@reboot" else f"{name} is not a name that is known")
-    if len(fields.split()) != 5:
-        raise CronSimError(f"it has {len(fields.split())} fields and not five")
+    given = fields.split()
+    if len(given) not in (5, 6):
+        raise CronSimError(f"it has {len(given)} fields, and not five, or six with seconds before them")
     if not _PLAIN_FIELDS.fullmatch(fields):
         what = "L, W and # are" if "#" in fields else "some character in it is"
         raise CronSimError(f"{what} not cron's, and so can't stand in a crontab")
@@ -135,9 +152,8 @@ def _refuse_what_cron_reads_otherwise(fields: str) -> None:
         raise CronSimError("a step needs a range or * before it, such as 0-59/5")
     if _LARGE.search(fields):
         raise CronSimError("no field takes a number of three digits")
-    months_and_days = fields.split()[3:]
-    if any(_LAST_OR_NTH.search(field) for field in fields.split()[:3]) or any(
-        re.search(r"\d[LW]|^L$", field) for field in months_and_days
+    if any(_LAST_OR_NTH.search(field) for field in given[:-2]) or any(
+        re.search(r"\d[LW]|^L$", field) for field in given[-2:]
     ):
         raise CronSimError("L, W and # are not cron's, and so can't stand in a crontab")
 
@@ -156,21 +172,26 @@ def next_tick(job: Timed, after: datetime) -> datetime | None:
     return next(iter(next_ticks(job, after, 1)), None)
 
 
-def next_ticks(job: Timed, after: datetime, count: int) -> tuple[datetime, ...]:
+def next_ticks(job: Timed, after: datetime, most: int) -> tuple[datetime, ...]:
     """The first ticks later than `after`, in UTC: so many, or fewer where there are no more."""
     if job.schedule is None or not job.enabled:
         return ()
     if job.schedule == ONCE:
         tick = once(job)
         return (tick,) if tick > after and tick >= job.effective_from else ()
-    start = max(after, job.effective_from - timedelta(microseconds=1))
-    return _of_minute(job.schedule, job.timezone, start.replace(second=0, microsecond=0), count)
+    start = max(after, job.effective_from - _INSTANT)
+    if every.period(job.schedule) is not None:
+        return tuple(islice(_ticks(job, start), most))
+    whole = start.replace(microsecond=0)
+    whole = whole.replace(second=0) if of_cron(job.schedule) else whole
+    return _of_moment(job.schedule, job.timezone, whole, most)
 
 
 @lru_cache(maxsize=10_000)
-def _of_minute(schedule: str, timezone: str, minute: datetime, count: int) -> tuple[datetime, ...]:
-    """The first ticks after any instant of a minute, since they are whole minutes: asked for again and again."""
-    return tuple(islice(_ticks(schedule, timezone, minute), count))
+def _of_moment(schedule: str, timezone: str, moment: datetime, most: int) -> tuple[datetime, ...]:
+    """The first ticks after a moment, and after any instant of the minute, or second, that it begins: asked for
+    again and again."""
+    return tuple(islice(instants.ticks(_fields(schedule), ZoneInfo(timezone), moment), most))
 
 
 def due_ticks(
@@ -188,19 +209,29 @@ def due_ticks(
         return Due()
     if job.schedule == ONCE:
         return Due(ticks=(first,))
-    too_late = _between(job, first, now - max(on_time, timedelta(seconds=job.max_lateness)))
-    skips = [Skip(first=first, last=too_late, reason=SkipReason.TOO_LATE)] if too_late is not None else []
-    seen = too_late if too_late is not None else first - timedelta(microseconds=1)
+    seen = first - _INSTANT
+    too_late = _last(job, seen, now - max(on_time, timedelta(seconds=job.max_lateness)))
+    skips = []
+    if too_late is not None:
+        skips.append(Skip(first=first, last=too_late, reason=SkipReason.TOO_LATE))
+        seen = too_late
     if job.catch_up is CatchUp.ALL:
         return Due(tuple(islice(_until(job, seen, now), most)), tuple(skips))
-    ticks = _newest(job, seen, now, now - on_time)
-    young = [tick for tick in ticks if tick > now - on_time]
-    run = young if young else ticks[-1:]
-    passed_over = ticks[: len(ticks) - len(run)]
-    if passed_over:
-        oldest = next(_until(job, seen, now))
-        skips.append(Skip(first=oldest, last=passed_over[-1], reason=SkipReason.COALESCED))
-    return Due(tuple(run), tuple(skips))
+    run, passed_over = _latest(job, seen, now, now - on_time)
+    return Due(run, (*skips, *passed_over))
+
+
+def _latest(
+    job: Timed, seen: datetime, now: datetime, limit: datetime
+) -> tuple[tuple[datetime, ...], tuple[Skip, ...]]:
+    """Of the ticks later than `seen` those later than `limit`, else the latest one; and the others."""
+    old = _last(job, seen, limit + _INSTANT)
+    run = tuple(_until(job, max(seen, limit), now))
+    if not run and old is not None:
+        run, old = (old,), _last(job, seen, old)
+    if old is None:
+        return run, ()
+    return run, (Skip(first=next(_until(job, seen, old)), last=old, reason=SkipReason.COALESCED),)
 
 
 def undone(job: Timed, watermark: datetime | None, until: datetime) -> tuple[datetime, datetime] | None:
@@ -210,7 +241,7 @@ def undone(job: Timed, watermark: datetime | None, until: datetime) -> tuple[dat
         return None
     if job.schedule == ONCE:
         return first, first
-    last = _between(job, first, until)
+    last = _last(job, first, until)
     return first, first if last is None else last
 
 
@@ -218,40 +249,32 @@ def _first_after(job: Timed, watermark: datetime | None) -> datetime | None:
     return next_tick(job, watermark if watermark is not None else datetime.min.replace(tzinfo=UTC))
 
 
-def _between(job: Timed, first: datetime, limit: datetime) -> datetime | None:
-    """The last tick from `first` to before `limit`: looked for at both ends, for there may be many."""
-    if first >= limit:
-        return None
+def _last(job: Timed, after: datetime, before: datetime) -> datetime | None:
+    """The last tick later than `after` and earlier than `before`: looked for from there, for there may be many."""
     assert job.schedule is not None
-    zone = ZoneInfo(job.timezone)
-    backwards = CronSim(NAMES.get(job.schedule, job.schedule), limit.astimezone(zone), reverse=True)
-    last = max(first, next(backwards).astimezone(UTC))
-    for tick in takewhile(lambda tick: tick < limit, _ticks(job.schedule, job.timezone, last)):
-        last = tick  # forwards is how ticks are named, should the two ways differ
-    return last
-
-
-def _newest(job: Timed, after: datetime, now: datetime, limit: datetime) -> list[datetime]:
-    """The ticks later than `after`; of very many only those later than `limit`, and two or more before it."""
-    begin = max(after, limit - _DAY)
-    ticks = list(_until(job, begin, now))
-    if begin > after and sum(tick <= limit for tick in ticks) < 2:
-        return list(_until(job, after, now))
-    return ticks
+    if before <= after or next(_ticks(job, after)) >= before:
+        return None
+    each = every.period(job.schedule)
+    if each is not None:
+        return every.last_tick(each, job.effective_from, before)
+    return instants.last_tick(_fields(job.schedule), ZoneInfo(job.timezone), before)
 
 
 def _until(job: Timed, after: datetime, now: datetime) -> Iterator[datetime]:
-    assert job.schedule is not None
-    return takewhile(lambda tick: tick <= now, _ticks(job.schedule, job.timezone, after))
+    return takewhile(lambda tick: tick <= now, _ticks(job, after))
 
 
-def _ticks(schedule: str, timezone: str, after: datetime) -> Iterator[datetime]:
+def _ticks(job: Timed, after: datetime) -> Iterator[datetime]:
     """The ticks later than `after`, in UTC."""
-    local = after.astimezone(ZoneInfo(timezone))
-    for tick in CronSim(NAMES.get(schedule, schedule), local):
-        utc = tick.astimezone(UTC)
-        if utc > after:
-            yield utc
+    assert job.schedule is not None
+    each = every.period(job.schedule)
+    if each is not None:
+        return every.ticks(each, job.effective_from, after)
+    return instants.ticks(_fields(job.schedule), ZoneInfo(job.timezone), after)
+
+
+def _fields(schedule: str) -> str:
+    return NAMES.get(schedule, schedule)
 
 
 def local_zone() -> str:
@@ -269,20 +292,3 @@ def check_zone(name: str) -> str:
     except (ValueError, OSError, KeyError) as error:
         raise Invalid(f"{name!r} is no time zone; an example of one: Europe/Berlin") from error
     return name
-
-
-def cron_fields(job: Timed, zone: tzinfo, now: datetime) -> str | None:
-    """The five fields of the job's crontab line, in the node's zone; None for what cron need not know.
-
-    The line of a one-shot names its minute, or the next where it has seconds. It would come back a year
-    later: nothing is due then.
-    """
-    if job.schedule is None or not job.enabled:
-        return None
-    if job.schedule != ONCE:
-        return NAMES.get(job.schedule, job.schedule)
-    tick = once(job)
-    if tick <= now:
-        return None
-    local = (tick + timedelta(seconds=59)).astimezone(zone)
-    return f"{local.minute} {local.hour} {local.day} {local.month} *"

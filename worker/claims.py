@@ -96,17 +96,20 @@ def claim_ticks(spec: Spec, claim: Claim, look: Look, me: Me, on_time: timedelta
     start: list[Unfinished] = []
     skips = list(due.skips)
     waits = blocked = None
+    beside: list[datetime] = []
     for tick in due.ticks:
         if len(start) >= room and takes_turns(spec):
             blocked = tick
             break
         if len(start) >= room:
-            skips.append(Skip(first=tick, last=tick, reason=SkipReason.STILL_RUNNING))
+            beside.append(tick)
             continue
         if len(start) >= look.places:
             waits = tick
             break
         start.append(_run(tick_run_id(spec.job_id, spec.copy, tick, 1), tick, look.started_by, me))
+    if beside:
+        skips.append(Skip(first=beside[0], last=beside[-1], reason=SkipReason.STILL_RUNNING))
     decision = Decision(_dealt_with(claim, start, skips), tuple(start), waits)
     if blocked is None or spec.concurrency is not Concurrency.REPLACE:
         return decision

@@ -21,6 +21,8 @@ RETRY = 5.0
 PER_LINE = 50e-6
 """Seconds that must lie between two writes for each line of the table, which is always written whole: where jobs
 come in by the hundred, a small part of the time goes into it."""
+ZONES_EVERY = 12 * 3600.0
+"""Seconds after which the lines of jobs in other zones are worked out again: they look some 14 months ahead."""
 
 
 class Table:
@@ -32,9 +34,9 @@ class Table:
         self._install = install
         self._spool = spool
         self._zone = zone
-        self._lines: dict[ClaimName, bytes | None] = {}
+        self._lines: dict[ClaimName, tuple[bytes, ...]] = {}
         self._dirty = True
-        self._next_look = self._next_write = 0.0
+        self._next_look = self._next_write = self._next_zones = 0.0
         self._complaint: str | None = None
         self._written = False
 
@@ -52,10 +54,12 @@ class Table:
         if self._target is None or clock < self._next_write or (not self._dirty and clock < self._next_look):
             return
         try:
-            lines = self._render(held, now)
+            lines = self._render(held, now, clock)
             self._next_write = clock + PER_LINE * len(lines)
             if apply(self._target, self._install, lines):
-                log.info("%s now has %d jobs", self._target.title, len(lines))
+                log.info(
+                    "%s now has lines for %d jobs", self._target.title, sum(map(bool, self._lines.values()))
+                )
         except CronkeeperError as error:
             self._complain(str(error))
             self._written = False
@@ -75,26 +79,31 @@ class Table:
         if self._target is not None:
             apply(self._target, self._install, [])
 
-    def _render(self, held: Iterable[Held], now: datetime) -> list[bytes]:
-        lines = {claim.name: self._line(claim, now) for claim in held}
-        self._lines = lines
-        return [line for _, line in sorted(lines.items(), key=_by_job) if line is not None]
+    def _render(self, held: Iterable[Held], now: datetime, clock: float) -> list[bytes]:
+        before, again = self._lines, clock >= self._next_zones
+        self._next_zones = clock + ZONES_EVERY if again else self._next_zones
+        self._lines = {
+            each.name: before[each.name]
+            if each.name in before and not (again and crontab.follows_another_zone(each.spec, self._zone))
+            else self._lines_of(each, now)
+            for each in held
+        }
+        return [line for _, lines in sorted(self._lines.items(), key=_by_job) for line in lines]
 
-    def _line(self, held: Held, now: datetime) -> bytes | None:
-        if held.name in self._lines:
-            return self._lines[held.name]
+    def _lines_of(self, held: Held, now: datetime) -> tuple[bytes, ...]:
         assert self._target is not None
         user = self._target.user_field
-        line = crontab.line(held.spec, spool=self._spool, user=user, zone=self._zone, now=now)
-        if line is None:
-            return None
+        lines = crontab.lines(held.spec, spool=self._spool, user=user, zone=self._zone, now=now)
+        if lines == self._lines.get(held.name):
+            return lines
         try:
-            crontab.check(line, system=user is not None)
+            for line in lines:
+                crontab.check(line, system=user is not None)
         except (CronkeeperError, ValueError) as error:
             number = held.name.job_id
             log.error("job %d gets no line, the clock starts it: %s", number, error, extra={"job": number})
-            return None
-        return line
+            return ()
+        return lines
 
     def _complain(self, text: str) -> None:
         if text != self._complaint:
@@ -102,5 +111,5 @@ class Table:
         self._complaint = text
 
 
-def _by_job(line: tuple[ClaimName, bytes | None]) -> JobKey:
+def _by_job(line: tuple[ClaimName, tuple[bytes, ...]]) -> JobKey:
     return line[0].job_id, line[0].copy

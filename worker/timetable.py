@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from cronkeeper.common.schedule import next_tick
+from cronkeeper.common.schedule import for_cron, next_tick
 from cronkeeper.worker.agenda import Agenda
 from cronkeeper.worker.assignment import Held
 from cronkeeper.worker.attempts import first_due
@@ -17,7 +17,7 @@ def schedule(agenda: Agenda, held: Held, grace: timedelta) -> None:
     """Put the job's next instant on the agenda; ticks of whole minutes leave cron its `grace`."""
     seen = max(each for each in (BEGINNING, held.claim.watermark, held.looked) if each is not None)
     tick = next_tick(held.spec, seen)
-    if tick is not None and tick.second == 0 and tick.microsecond == 0:
+    if tick is not None and for_cron(held.spec, tick):
         after_cron = tick + grace
         if agenda.planned(after_cron, other_than=held.key) < CRONS_SHARE:
             tick = after_cron

@@ -98,6 +98,14 @@ def test_where_the_job_allows_it_ticks_run_beside_what_is_unfinished() -> None:
     )
 
 
+def test_ticks_that_are_skipped_in_one_look_are_one_range() -> None:
+    busy = Claim(watermark=minute(1), unfinished=(unfinished(run_id(1)),))
+    decision = claims.claim_ticks(spec(effective_from=BORN), busy, look(minute(5)), ME, timedelta(minutes=10))
+    assert decision.start == ()
+    told = Skip(first=minute(2), last=minute(5), reason=SkipReason.STILL_RUNNING)
+    assert (decision.claim.skips, decision.claim.watermark) == ((told,), minute(5))
+
+
 def test_a_job_that_hangs_at_every_tick_stops_being_started_at_a_limit() -> None:
     job, claim = spec(effective_from=BORN, concurrency=Concurrency.ALLOW), Claim()
     for number in range(1, claims.MAX_BESIDE + 4):

@@ -14,7 +14,10 @@ SPOOL = Path("/var/lib/cronkeeper/spool")
 
 
 def spec(
-    command: str = "/usr/bin/backup --all", name: str = "nightly-backup", schedule: str | None = "*/5 * * * *"
+    command: str = "/usr/bin/backup --all",
+    name: str = "nightly-backup",
+    schedule: str | None = "*/5 * * * *",
+    timezone: str = "UTC",
 ) -> Spec:
     return Spec(
         job_id=42,
@@ -26,7 +29,7 @@ def spec(
         artifact=None,
         schedule=schedule,
         at=None,
-        timezone="UTC",
+        timezone=timezone,
         run_as=None,
         concurrency=Concurrency.FORBID,
         effective_from=NOW,
@@ -34,8 +37,7 @@ def spec(
 
 
 def rendered(a_spec: Spec, spool: Path = SPOOL, user: str | None = None) -> bytes:
-    entry = crontab.line(a_spec, spool=spool, user=user, zone=UTC, now=NOW)
-    assert entry is not None
+    (entry,) = crontab.lines(a_spec, spool=spool, user=user, zone=UTC, now=NOW)
     return entry
 
 
@@ -51,7 +53,22 @@ def test_a_system_crontab_names_the_user() -> None:
 
 
 def test_a_job_without_a_schedule_has_no_line() -> None:
-    assert crontab.line(spec(schedule=None), spool=SPOOL, user=None, zone=UTC, now=NOW) is None
+    assert crontab.lines(spec(schedule=None), spool=SPOOL, user=None, zone=UTC, now=NOW) == ()
+
+
+@pytest.mark.parametrize("schedule", ["@every 10s", "*/10 * * * * *"])
+def test_what_cron_can_not_keep_is_a_comment_that_says_who_does(schedule: str) -> None:
+    entry = rendered(spec(schedule=schedule), user="root")
+    expected = f"# by the worker's clock: {schedule} # cronkeeper 42 nightly-backup: /usr/bin/backup --all"
+    assert entry.decode() == expected
+    crontab.check(entry, system=True)
+
+
+def test_the_lines_of_a_job_in_another_zone_name_the_zone() -> None:
+    a_spec = spec(schedule="30 1 * * 1-5", timezone="Europe/Berlin")
+    lines = crontab.lines(a_spec, spool=SPOOL, user=None, zone=UTC, now=NOW)
+    assert [line.split(b" [")[0] for line in lines] == [b"30 0 * * 1-5", b"30 23 * * *"]
+    assert all(b" # cronkeeper 42 nightly-backup (Europe/Berlin): /usr/bin/" in line for line in lines)
 
 
 def test_percent_signs_are_escaped_in_the_path_and_in_the_comment() -> None:

@@ -1,31 +1,19 @@
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from cronsim import CronSim
 from hypothesis import given
 from hypothesis import strategies as st
+from support.schedules import BORN, Job
 
-from cronkeeper.common import schedule
+from cronkeeper.common import instants, schedule
+from cronkeeper.common.cron_lines import cron_lines
 from cronkeeper.common.errors import Invalid
 from cronkeeper.common.model import CatchUp, SkipReason
 from cronkeeper.common.schedule import NAMES, due_ticks
 
 ON_TIME = timedelta(seconds=30)
-BORN = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Job:
-    schedule: str | None = "* * * * *"
-    at: datetime | None = None
-    timezone: str = "UTC"
-    effective_from: datetime = BORN
-    enabled: bool = True
-    catch_up: CatchUp = CatchUp.LATEST
-    max_lateness: float = 3600.0
 
 
 def minute(number: int) -> datetime:
@@ -53,8 +41,22 @@ def minute(number: int) -> datetime:
         ("0 0 * * 1-5/2,TUE-02/1", "a step needs a range"),
         ("*/99999999 * * * *", "three digits"),
         ("", "0 fields"),
-        ("* * * * * *", "6 fields"),
-        ("@every 10s", "@every is not a name"),
+        ("* * * * * * *", "7 fields, and not five, or six with seconds"),
+        ("60 * * * * *", "'60' is not understood as second, which takes 0-59"),
+        ("0 61 * * * *", "'61' is not understood as minute, which takes 0-59"),
+        ("0 0 0 30 2 *", "never due, since no month in it has day 30"),
+        ("5/10 * * * * *", "a step needs a range"),
+        ("0 0 0 L * *", "L, W and #"),
+        ("@every", "takes whole days, hours, minutes and seconds, such as 10s"),
+        ("@every 10", "takes whole days"),
+        ("@every 1.5h", "takes whole days"),
+        ("@every 5m1h", "takes whole days"),
+        ("@every 100ms", "takes whole days"),
+        ("@every -5s", "takes whole days"),
+        ("@every 0s", "takes a time from 1s to 366d"),
+        ("@every 367d", "takes a time from 1s to 366d"),
+        ("@every 5m 5s", "takes whole days"),
+        ("@everything 5m", "@everything is not a name"),
     ],
 )
 def test_a_schedule_that_cron_does_not_read_as_we_do_is_refused_with_the_reason(text: str, why: str) -> None:
@@ -63,7 +65,21 @@ def test_a_schedule_that_cron_does_not_read_as_we_do_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize(
-    "text", ["*/5 * * * *", "0 0 1 JAN-mar *", "0 0 * * 5-7", "@hourly", "@once", "0 9 * JUL WED"]
+    "text",
+    [
+        "*/5 * * * *",
+        "0 0 1 JAN-mar *",
+        "0 0 * * 5-7",
+        "@hourly",
+        "@once",
+        "0 9 * JUL WED",
+        "*/10 * * * * *",
+        "0,30 5 3 * * MON-FRI",
+        "@every 1s",
+        "@every 90m",
+        "@every 1d2h3m4s",
+        "@every 366d",
+    ],
 )
 def test_a_schedule_that_both_read_alike_is_kept_as_it_is(text: str) -> None:
     assert schedule.parse(f"  {text} ", UTC, BORN) == text
@@ -107,7 +123,7 @@ def test_nothing_is_due_of_a_job_that_is_not_enabled_and_cron_does_not_know_it()
         job = Job(schedule=text, at=minute(5) if text == "@once" else None, enabled=False)
         assert schedule.next_tick(job, BORN) is None
         assert due_ticks(job, None, minute(9), ON_TIME) == schedule.Due()
-        assert schedule.cron_fields(job, UTC, BORN) is None
+        assert cron_lines(job, UTC, BORN) == ()
 
 
 def test_a_one_shot_is_due_once_and_never_too_late() -> None:
@@ -137,12 +153,23 @@ def test_ticks_are_those_of_the_jobs_own_zone() -> None:
 
 def test_cron_gets_the_minute_of_a_one_shot_in_the_nodes_zone_rounded_up() -> None:
     job = Job(schedule="@once", at=minute(5) + timedelta(seconds=1))
-    assert schedule.cron_fields(job, ZoneInfo("Europe/Berlin"), BORN) == "6 13 1 3 *"
-    assert schedule.cron_fields(job, UTC, minute(6)) is None
+    assert cron_lines(job, ZoneInfo("Europe/Berlin"), BORN) == ("6 13 1 3 *",)
+    assert cron_lines(job, UTC, minute(6)) == ()
 
 
 SCHEDULES = st.sampled_from(
-    ["* * * * *", "*/7 * * * *", "@hourly", "5,35 3-5 * * *", "0 0 * * 1-5", "30 2 * * *"]
+    [
+        "* * * * *",
+        "*/7 * * * *",
+        "@hourly",
+        "5,35 3-5 * * *",
+        "0 0 * * 1-5",
+        "30 2 * * *",
+        "20 */7 * * * *",
+        "7 30 1-3 * * *",
+        "@every 4m10s",
+        "@every 1h30m",
+    ]
 )
 ZONES = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
 
@@ -189,10 +216,12 @@ def test_within_a_minute_the_next_ticks_are_the_same_and_each_follows_the_one_be
 ) -> None:
     minute = BORN.replace(second=0) + timedelta(minutes=minutes)
     timed = Job(schedule=text, timezone=zone, effective_from=minute - timedelta(days=1))
-    local = CronSim(NAMES.get(text, text), (minute + later).astimezone(ZoneInfo(zone)))
-    expected = list(islice((tick.astimezone(UTC) for tick in local), 3))
+    first = schedule.next_ticks(timed, minute, 1)
+    fields = NAMES.get(text, text)
+    expected = list(islice(instants.ticks(fields, ZoneInfo(zone), minute + later), 3))
     found = schedule.next_ticks(timed, minute + later, 3)
     assert list(found) == expected
+    assert first == found[:1]
     assert schedule.next_tick(timed, minute + later) == found[0]
     assert schedule.next_tick(timed, found[0]) == found[1]
 

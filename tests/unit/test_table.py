@@ -3,6 +3,7 @@
 import logging
 import math
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,7 +14,7 @@ from support.samples import NOW, spec
 from cronkeeper.common.model import Claim, ClaimName, Generation
 from cronkeeper.worker.assignment import Held
 from cronkeeper.worker.crontab_file import Crontab, CrontabRefused
-from cronkeeper.worker.table import CHECK_EVERY, PER_LINE, RETRY, Table
+from cronkeeper.worker.table import CHECK_EVERY, PER_LINE, RETRY, ZONES_EVERY, Table
 
 SPOOL = Path("/spool")
 FOREIGN = b'# mine\nMAILTO=""\n17 *\t* * * caf\xe9\n'
@@ -201,6 +202,32 @@ def test_our_block_goes_when_the_worker_stops() -> None:
     table.keep([held(1)], NOW, 0.0)
     table.clear()
     assert target.table == FOREIGN
+
+
+def test_jobs_that_the_clock_keeps_stand_there_as_comments_also_where_there_are_no_others() -> None:
+    target = FakeCrontab(user_field="root")
+    table = made(target)
+    table.keep([held(1, schedule="@every 10s"), held(2, schedule="*/5 * * * * *")], NOW, 0.0)
+    assert [line.split(" nightly")[0] for line in target.table.decode().splitlines()[1:-1]] == [
+        "# by the worker's clock: @every 10s # cronkeeper 1",
+        "# by the worker's clock: */5 * * * * * # cronkeeper 2",
+    ]
+    assert table.trusted
+
+
+def test_the_lines_of_a_job_in_another_zone_follow_its_clocks_and_are_worked_out_twice_a_day() -> None:
+    target = FakeCrontab()
+    table = made(target)
+    jobs_of_zones = [held(1, schedule="30 2 * * *", timezone="Europe/Berlin"), held(2)]
+    table.keep(jobs_of_zones, NOW, 0.0)
+    assert (jobs(target.table), b"\n0 1 29 3 * [ -d" in target.table) == ([1, 1, 2], True)
+    later = NOW + timedelta(days=60)
+    table.keep(jobs_of_zones, later, ZONES_EVERY - 1)
+    assert b"\n0 1 29 3 * [ -d" in target.table
+    table.keep(jobs_of_zones, later, ZONES_EVERY + CHECK_EVERY)
+    assert b"\n0 1 29 3 * [ -d" not in target.table
+    assert b"\n30 0-1 * * * [ -d" in target.table
+    assert b"\n0 1 28 3 * [ -d" in target.table
 
 
 def test_without_a_crontab_the_clock_leads() -> None:
