@@ -19,6 +19,7 @@ from cronkeeper.common.model import LiveNode
 from cronkeeper.common.settings import Fleet
 from cronkeeper.common.waker import Waker
 from cronkeeper.worker.claims import Me
+from cronkeeper.worker.clocks import Clocks
 from cronkeeper.worker.crond import Crond
 from cronkeeper.worker.crontab_file import Crontab, crond_pid
 from cronkeeper.worker.facts import About, gather
@@ -98,7 +99,11 @@ def assemble(
     files = Cache(home / "artifacts", artifacts)
     files.notify = waker.set
     boot, live = boot_of(home), live_of(settings)
+    table = Table(settings.crontab, settings.install, spool, settings.zone, crond)
     standing = _standing(settings, tree, live, read, waker)
+    standing.cron_findings = lambda: table.findings
+    if settings.lease_ends:
+        standing.clocks = Clocks(fleet.max_skew)
     worker = Worker(
         Parts(
             tree=tree,
@@ -106,7 +111,7 @@ def assemble(
             lease_file=home / "lease",
             standing=standing,
             spool=spool,
-            table=Table(settings.crontab, settings.install, spool.folder, settings.zone, crond),
+            table=table,
             journal=Journal(home / "runs", processes, files, live.account, boot),
             reporter=outbox,
             waker=waker,

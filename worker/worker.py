@@ -207,10 +207,17 @@ class Worker:
             self._parts.reporter.submit(found.report)
 
     def _claim(self, now: datetime, clock: float) -> None:
+        idle = not self._parts.standing.may_claim(now, clock)
+        if self._claiming.idle and not idle:  # what was passed over meanwhile
+            for key in self._assignment.held:
+                self._agenda.touch(key, StartedBy.CLOCK)
+        self._claiming.idle = idle
         self._agenda.touch_due(now, StartedBy.CLOCK)
         self._agenda.touch_waited(clock)
-        turns = self._places.turns(self._parts.journal.taken, MAX_CLAIMS)
+        turns = self._places.turns(self._parts.journal.taken, 0 if idle else MAX_CLAIMS)
         touched = self._agenda.take(MAX_CLAIMS)
+        if idle:
+            touched = dict.fromkeys(touched)
         looks = turns.jobs | {key: each for key, each in touched.items() if turns.jobs.get(key) is None}
         made: list[Made] = []
         for key, trigger in looks.items():
@@ -290,7 +297,8 @@ class Worker:
     def _next_wake(self, now: datetime, clock: float) -> float:
         if self._next_try > clock:
             return self._next_try - clock
-        if self._assignment.unsettled or (self.waiting and self.running < self._places.total):
+        held_up = self.waiting and self.running < self._places.total and not self._claiming.idle
+        if self._assignment.unsettled or held_up:
             return 0.0
         waits = [self._next_resync - clock, self._next_renewal - clock, self._agenda.wait(now, clock)]
         waits += [self._parts.journal.wait(), self._parts.reporter.wait(), self._parts.table.wait(clock)]
