@@ -53,7 +53,7 @@ class Claiming:
         self.gone: dict[str, Outcome] = {}
         """The ends of runs in our claims that have no folder here."""
         self.idle = False
-        """Whether nothing new is claimed, since this machine's clock is not to be believed."""
+        """Whether nothing that was asked for is claimed, since this machine's clock is not to be believed."""
 
     def requests(self, hand_runs: Iterable[HandRun]) -> set[JobKey]:
         """Take note of the whole inbox; returns the jobs that it asks for."""
@@ -85,7 +85,7 @@ class Claiming:
         claim = claims.bounded(held.spec, claims.note_outcomes(claim, self._outcomes(claim)))
         start: list[Unfinished] = []
         waits = None
-        if trigger is not None and not self.idle:
+        if trigger is not None:
             look = claims.Look(now, trigger, places)
             decision = claims.claim_ticks(held.spec, claim, look, self._me, self._on_time)
             held.looked = now

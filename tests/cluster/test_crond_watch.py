@@ -19,6 +19,7 @@ from testbed.hosts import Host
 NOTICED = 90.0
 OVER = 130.0
 """Seconds until cron has read what was put right, after that: cron reads once a minute."""
+LONG_AGO = 1_000_000_000
 BAD = b"61 * * * * root true\n"
 FULL = b"# one more line\n" * 10_000
 
@@ -35,7 +36,8 @@ class Watched:
     over: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.condition} came after {self.seen - self.began:.0f} s, went after {self.over - self.began:.0f} s"
+        came, went = self.seen - self.began, self.over - self.began
+        return f"{self.condition} came after {came:.0f} s, went after {went:.0f} s"
 
 
 def table(host: Host) -> Path:
@@ -80,7 +82,7 @@ def remove(host: Host) -> None:
 def backdate(host: Host) -> None:
     """As if the table that cron has read and this one were written in the same second."""
     for path in (table(host), host.cron_d):
-        os.utime(path, (0, 0))
+        os.utime(path, (LONG_AGO, LONG_AGO))
 
 
 HOSTS = {

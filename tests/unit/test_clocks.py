@@ -149,12 +149,26 @@ def test_a_daemon_that_starts_with_a_wrong_clock_measures_before_it_claims(fleet
     fleet.go(3)
     fleet.stop("alpha")
     step_clock(fleet, 3600)
-    fleet.restart("alpha") if "alpha" in fleet.loops else fleet.work("alpha")
+    fleet.work("alpha")
     fleet.go(60)
     assert fleet.starts() == []
     step_clock(fleet, 0)
     fleet.go(10)
     assert len(fleet.starts()) == 1
+
+
+def test_a_clock_that_is_put_right_in_the_middle_of_a_round_is_believed_in_the_next_one(fleet: Fleet) -> None:
+    fleet.submit(schedule="0 13 * * *")
+    fleet.go(3)
+    step_clock(fleet, 3600)
+    fleet.go(5)
+    as_read_before = fleet.time.now + timedelta(hours=1)
+    step_clock(fleet, 0)
+    worker = fleet.daemons["alpha"].worker
+    assert worker is not None
+    worker.step(as_read_before)
+    fleet.go(60)
+    assert fleet.starts() == []
 
 
 def test_a_clock_that_is_far_off_keeps_new_jobs_away_and_no_old_ones(make_fleet: MakeFleet) -> None:
