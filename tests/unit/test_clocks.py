@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from support.fakes import BEGIN
-from support.fleet import Fleet
+from support.fleet import SESSION, Fleet
 from support.labelled import MakeFleet
 from support.promise import complaints
 
@@ -157,13 +157,13 @@ def test_a_daemon_that_starts_with_a_wrong_clock_measures_before_it_claims(fleet
     assert len(fleet.starts()) == 1
 
 
-def test_a_clock_that_is_put_right_in_the_middle_of_a_round_is_believed_in_the_next_one(fleet: Fleet) -> None:
-    fleet.submit(schedule="0 13 * * *")
+def test_a_clock_that_is_put_right_between_a_look_at_it_and_the_first_measurement(fleet: Fleet) -> None:
+    fleet.submit(schedule="0 14 * * *")  # at 13:00 UTC
     fleet.go(3)
-    step_clock(fleet, 3600)
-    fleet.go(5)
+    fleet.stop("alpha")
+    fleet.go(3 * SESSION)  # its session has timed out
     as_read_before = fleet.time.now + timedelta(hours=1)
-    step_clock(fleet, 0)
+    fleet.work("alpha")
     worker = fleet.daemons["alpha"].worker
     assert worker is not None
     worker.step(as_read_before)
