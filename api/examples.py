@@ -92,6 +92,13 @@ NODE = {
     "capacity": 0,
     "version": "0.1.0",
     "boot_id": "0f6c2d8e-6a51-4d37-9d0c-3a0a6ce0f0b4.fe01-4c2b1",
+    "conditions": [
+        {
+            "name": "crond_dead",
+            "reason": "no cron daemon runs on this machine",
+            "since": "2030-01-31T01:33:12.482Z",
+        }
+    ],
     "added_at": _CREATED,
 }
 FACTS = {

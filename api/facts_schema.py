@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from cronkeeper.common.facts import Crond
+from cronkeeper.common.facts import ConditionName, Crond
 
 from .fields import Instant
 
@@ -24,6 +24,14 @@ class ConfigurationSchema(Schema):
     request = fields.String(
         allow_none=True, metadata=_about("What asked for it; null: a start, or a signal.")
     )
+
+
+class ConditionSchema(Schema):
+    """Something that is wrong with a node, while it goes on working. It ends by itself."""
+
+    name = fields.Enum(ConditionName, by_value=fields.String)
+    reason = fields.String(metadata=_about("For people."))
+    since = Instant(metadata=_about("By the node's own clock."))
 
 
 class FactsSchema(Schema):

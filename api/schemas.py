@@ -7,7 +7,7 @@ from marshmallow import Schema, fields, validate
 from cronkeeper.common.model import RunState, StartedBy
 from cronkeeper.manager.nodes import NodeView
 
-from .facts_schema import FactsSchema
+from .facts_schema import ConditionSchema, FactsSchema
 from .fields import Instant, PublicKey, between, matching
 
 NODE_NAME = r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?"
@@ -134,6 +134,11 @@ class NodeSchema(Schema):
             "copy. Null while it is not live.",
             type=["string", "null"],
         ),
+    )
+    conditions = fields.List(
+        fields.Nested(ConditionSchema),
+        allow_none=True,
+        metadata=about("What is wrong with it; null while it is not live."),
     )
     added_at = Instant(attribute="node.added_at")
 

@@ -109,9 +109,9 @@ class Home:
         write_private(self._url_path, url + "\n")
 
     def clear_crontab(self) -> None:
-        """Take our lines out of the crontab, though nothing runs. Raises: CrontabRefused, Damaged."""
+        """Take our lines out of the crontab, though nothing runs. Raises: CrontabRefused."""
         if self._identity_path.exists() and crontab_command():
-            apply(UserCrontab(), self.identity().install, [])
+            apply(UserCrontab(), self.identity().install, [], self.worker / "spool")
 
     def unfinished(self) -> int:
         """How many runs have begun of which no end is written down: they go on, if the machine does."""

@@ -13,10 +13,19 @@ def capacity(node: Thing) -> Cell:
     return ("no limit", "dim") if node["capacity"] == 0 else cell("capacity", node["capacity"])
 
 
+def conditions(node: Thing) -> Cell:
+    """What is wrong with it, by name."""
+    wrong = node.get("conditions")  # an older API says nothing of them
+    return (printable(", ".join(each["name"] for each in wrong)), "yellow") if wrong else NOTHING
+
+
 def rows(node: Thing) -> Rows:
     """What the API says of a node, line by line."""
     known = [(name.removesuffix("_at"), [cell(name, node[name])]) for name in OF_THE_NODE]
     known.insert(3, ("capacity", [capacity(node)]))
+    wrong = node.get("conditions")
+    said = [f"{each['name']} since {instant(each['since'])}: {each['reason']}" for each in wrong or ()]
+    known.insert(2, ("conditions", [(printable(text), "yellow") for text in said] or [NOTHING]))
     facts = node["facts"]
     if facts is None:
         live = [

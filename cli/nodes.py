@@ -20,6 +20,7 @@ COLUMNS = {
     "capacity": node_view.capacity,
     "labels": field("labels"),
     "crond": field("crond"),
+    "conditions": node_view.conditions,
     "version": field("version"),
     "added": field("added_at"),
 }

@@ -162,7 +162,7 @@ def _explain(complaint: str, sources: Sources, path: Path | None) -> str:
 def _check(config: Config, sources: Sources) -> None:
     """What a type does not say of a value."""
     fleet = config.fleet
-    for name in ("session_timeout", "run_lease", "on_time"):
+    for name in ("session_timeout", "run_lease", "on_time", "max_skew"):
         if not 0 < (value := getattr(fleet, name)) < math.inf:
             raise _wrong(sources, "fleet", name, f"is {value}: more than 0 seconds is accepted")
     limits = [("history", field.name) for field in msgspec.structs.fields(History)]

@@ -30,6 +30,37 @@ class Configuration:
     """The request that had it read; None: the start of the daemon, or a signal."""
 
 
+class ConditionName(StrEnum):
+    """What can be wrong with a node that goes on working; docs/operations.md says what to do."""
+
+    CROND_DEAD = "crond_dead"
+    CROND_HUNG = "crond_hung"
+    CROND_OLD_TABLE = "crond_old_table"
+    CRONTAB_EDITED = "crontab_edited"
+    CRONTAB_REFUSED = "crontab_refused"
+    CRONTAB_FULL = "crontab_full"
+    CRONTAB_UNWRITABLE = "crontab_unwritable"
+    CLOCK_OFF = "clock_off"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong now, and why, for people."""
+
+    name: ConditionName
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """Something that is wrong, and since when. It ends by itself."""
+
+    name: ConditionName
+    reason: str
+    since: datetime
+    """By the node's own clock."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What a worker says of its machine in `/nodes/<node>/facts`, once a minute; it outlives the worker.
@@ -64,3 +95,5 @@ class Facts:
     clock_error: float | None = None
     """How far from the truth `clock_offset` may be."""
     configuration: Configuration | None = None
+    conditions: tuple[Condition, ...] = ()
+    """What is wrong there, each name once; told at once when it changes."""

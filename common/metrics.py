@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from cronkeeper.common.address import parse_address
 from cronkeeper.common.errors import Invalid
+from cronkeeper.common.facts import ConditionName
 from cronkeeper.common.model import RunState, SkipReason, StartedBy
 
 __all__ = ["PROCESS"]
@@ -165,6 +166,12 @@ CRONTAB_TRUSTED = Gauge(
     "1 while cron is relied on: the crontab is up to date and crond lives; 0: the clock starts all ticks.",
     registry=WORKER,
 )
+CONDITION = Gauge(
+    "cronkeeper_worker_condition",
+    "1 while that is wrong with the node; GET /nodes says why, and since when.",
+    ["condition"],
+    registry=WORKER,
+)
 
 
 def _begin_at_0(figure: Counter | Gauge, values: Iterable[str]) -> None:
@@ -178,6 +185,7 @@ _begin_at_0(MOVES, CAUSES)
 _begin_at_0(NODES, ("live", "absent"))
 _begin_at_0(RUNS_STARTED, StartedBy)
 _begin_at_0(SKIPS, SkipReason)
+_begin_at_0(CONDITION, ConditionName)
 
 
 def together(*parts: Collector) -> CollectorRegistry:

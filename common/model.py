@@ -422,6 +422,8 @@ class LiveNode:
     capacity: int = 0
     """The most jobs that it takes, by its configuration; 0: no limit."""
     hostname: str = ""
+    closed: bool = False
+    """Whether it takes no new jobs for now, since its clock is far off; it keeps those it has."""
 
 
 def encode(value: object) -> bytes:

@@ -18,6 +18,8 @@ class Fleet(Section, frozen=True):
     run_lease: float = 60.0
     on_time: float = 30.0
     clock_grace: float = 5.0
+    max_skew: float = 5.0
+    """How far a node's clock may be from ZooKeeper's: beyond it claims nothing."""
 
 
 class Sql(Section, frozen=True):

@@ -168,7 +168,7 @@ class Board:
         return demand is None or bool(demand.met_by({node.name: self._site(node.name, node)}))
 
     def _site(self, name: str, node: LiveNode) -> Site:
-        return Site(name, node.labels, len(self._on.get(name, ())), node.capacity)
+        return Site(name, node.labels, len(self._on.get(name, ())), node.capacity, node.closed)
 
     def _put(self, placed: Placed) -> None:
         key = (placed.name.job_id, placed.name.copy)

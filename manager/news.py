@@ -167,7 +167,10 @@ def _all_full(sites: Sequence[Site]) -> str | None:
     """The same words as long as nobody changes a capacity: they are not to be written again with every move."""
     if not all(site.full for site in sites):
         return None
-    named = sorted(f"{site.name} (capacity {site.capacity})" for site in sites)
+    named = sorted(
+        f"{site.name} ({'its clock is off' if site.closed else f'capacity {site.capacity}'})"
+        for site in sites
+    )
     others = f" and {len(named) - NAMED} others" if len(named) > NAMED else ""
     return f"every node that will do is full: {', '.join(named[:NAMED])}{others}"
 

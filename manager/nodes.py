@@ -10,8 +10,9 @@ from sqlalchemy import Connection
 
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import BadVersion, Create, NodeExists, NoNode, SetData
+from cronkeeper.common.coordination.tree import Node as TreeNode
 from cronkeeper.common.errors import Conflict, Unavailable
-from cronkeeper.common.facts import Facts
+from cronkeeper.common.facts import Condition, Facts
 from cronkeeper.common.model import LiveNode, Node, decode, replace
 from cronkeeper.common.store import nodes
 from cronkeeper.manager.desk import Desk, note
@@ -29,6 +30,8 @@ class NodeView:
     jobs: int | None
     facts: Facts | None = None
     """What it said last; None also where it was not asked for."""
+    conditions: tuple[Condition, ...] | None = None
+    """What is wrong with it; None where it is not live, or has told nothing."""
 
 
 def add(desk: Desk, node: Node, actor: str) -> None:
@@ -81,7 +84,7 @@ def get(desk: Desk, name: str) -> NodeView:
         (told,) = desk.tree.get_many([paths.facts(name)])
     except Unavailable:
         return seen
-    return replace(seen, facts=_facts(told.data) if told is not None else None)
+    return replace(seen, facts=_facts(told))
 
 
 def reload(desk: Desk, name: str, actor: str, now: datetime) -> str:
@@ -121,9 +124,9 @@ def _request(desk: Desk, name: str) -> str:
     raise Unavailable(f"node {name} is asked by too many at once")
 
 
-def _facts(data: bytes) -> Facts | None:
+def _facts(told: TreeNode | None) -> Facts | None:
     try:
-        return decode(data, Facts)
+        return decode(told.data, Facts) if told is not None else None
     except ValueError:  # of a worker that is much older or newer
         return None
 
@@ -137,9 +140,13 @@ def _seen(desk: Desk, known: Sequence[Node]) -> list[NodeView]:
 
 def _with_tree(desk: Desk, known: Sequence[Node]) -> list[NodeView]:
     signs = desk.tree.get_many([paths.live(node.name) for node in known])
+    facts = desk.tree.get_many([paths.facts(node.name) for node in known])
     claims = desk.tree.children_many([paths.claims(node.name) for node in known])
     views = []
-    for node, sign, names in zip(known, signs, claims, strict=True):
+    for node, sign, told, names in zip(known, signs, facts, claims, strict=True):
         live = decode(sign.data, LiveNode) if sign is not None else None
-        views.append(NodeView(node, live, sign is not None, len(names) if names is not None else 0))
+        said = _facts(told) if live is not None else None
+        wrong = said.conditions if said is not None else None
+        jobs = len(names) if names is not None else 0
+        views.append(NodeView(node, live, sign is not None, jobs, conditions=wrong))
     return views

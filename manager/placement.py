@@ -40,11 +40,13 @@ class Site:
     labels: Labels
     load: int
     capacity: int = 0
+    closed: bool = False
+    """Whether it takes none for now, however few it has."""
 
     @property
     def full(self) -> bool:
         """True where it takes no more. It may hold more than it takes: nothing leaves for that."""
-        return 0 < self.capacity <= self.load
+        return self.closed or 0 < self.capacity <= self.load
 
 
 NOTHING = Wants()
@@ -82,7 +84,9 @@ def place(
 
 def _share_out(jobs: list[JobKey], sites: Iterable[Site], loads: dict[str, int]) -> dict[JobKey, str]:
     """Give jobs that demand the same to these nodes, and note in `loads` what they hold then."""
-    limits = {site.name: site.capacity if site.capacity > 0 else math.inf for site in sites}
+    limits = {
+        site.name: site.capacity if site.capacity > 0 else math.inf for site in sites if not site.closed
+    }
     least = [(loads[name], name, limit) for name, limit in limits.items() if loads[name] < limit]
     heapq.heapify(least)
     placed: dict[JobKey, str] = {}

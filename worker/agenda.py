@@ -4,6 +4,7 @@ import heapq
 import itertools
 import math
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 
 from cronkeeper.common.model import StartedBy
@@ -58,12 +59,17 @@ class Agenda:
         while self._waits and self._waits[0][0] <= clock:
             self.touch(heapq.heappop(self._waits)[1])
 
-    def take(self, most: int) -> dict[JobKey, StartedBy | None]:
-        """The touched jobs, at most so many, those that have waited longest first."""
+    def touch_all(self, keys: Iterable[JobKey], trigger: StartedBy) -> None:
+        """`touch` each of them."""
+        for key in keys:
+            self.touch(key, trigger)
+
+    def take(self, most: int, *, idle: bool = False) -> dict[JobKey, StartedBy | None]:
+        """The touched jobs, at most so many, those that have waited longest first; `idle`: their ticks can wait."""
         taken = dict(itertools.islice(self._touched.items(), most))
         for key in taken:
             del self._touched[key]
-        return taken
+        return dict.fromkeys(taken) if idle else taken
 
     def wait(self, now: datetime, clock: float) -> float:
         """Seconds until there is something to look at; infinite where nothing is on the agenda."""

@@ -20,6 +20,7 @@ from cronkeeper.common.settings import Fleet
 from cronkeeper.common.waker import Waker
 from cronkeeper.worker import records
 from cronkeeper.worker.claims import Me
+from cronkeeper.worker.clocks import Clocks
 from cronkeeper.worker.crond import Crond
 from cronkeeper.worker.crontab_file import Crontab, crond_pid
 from cronkeeper.worker.epoch_seen import EpochSeen
@@ -100,9 +101,13 @@ def assemble(
     files = Cache(home / "artifacts", artifacts)
     files.notify = waker.set
     boot, live = boot_of(home), live_of(settings)
+    table = Table(settings.crontab, settings.install, spool, settings.zone, crond)
     standing = _standing(settings, tree, live, read, waker)
     journal = Journal(home / "runs", processes, files, live.account, boot)
     standing.records, standing.epoch = partial(records.of, journal), EpochSeen(home / "epoch")
+    standing.cron_findings = lambda: table.findings
+    if settings.lease_ends:
+        standing.clocks = Clocks(fleet.max_skew)
     worker = Worker(
         Parts(
             tree=tree,
@@ -110,7 +115,7 @@ def assemble(
             lease_file=home / "lease",
             standing=standing,
             spool=spool,
-            table=Table(settings.crontab, settings.install, spool.folder, settings.zone, crond),
+            table=table,
             journal=journal,
             reporter=outbox,
             waker=waker,

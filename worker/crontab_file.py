@@ -10,15 +10,32 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cronkeeper.common.errors import CronkeeperError
+from cronkeeper.common.facts import ConditionName
 from cronkeeper.worker import crontab
 
 PID_FILES = (Path("/run/crond.pid"), Path("/var/run/crond.pid"), Path("/run/cron.pid"))
 CROND_NAMES = frozenset({"cron", "crond"})
 COMMAND_TIMEOUT = 10.0
+BAD_LINE = "errors in crontab file"
+"""What crontab(1) says of a table that cron would refuse."""
 
 
 class CrontabRefused(CronkeeperError):
+    """crontab(1) would not take the table."""
+
+    condition = ConditionName.CRONTAB_REFUSED
+
+
+class CrontabFull(CrontabRefused):
+    """It would have more lines than cron takes."""
+
+    condition = ConditionName.CRONTAB_FULL
+
+
+class CrontabUnwritable(CrontabRefused):
     """The crontab could not be read or written, or does not hold what was written."""
+
+    condition = ConditionName.CRONTAB_UNWRITABLE
 
 
 class Crontab(ABC):
@@ -53,7 +70,7 @@ class SystemCrontab(Crontab):
         except FileNotFoundError:
             return b""
         except OSError as error:
-            raise CrontabRefused(f"{self.title} can't be read: {error.strerror}") from error
+            raise CrontabUnwritable(f"{self.title} can't be read: {error.strerror}") from error
 
     def write(self, table: bytes) -> None:
         new = self._path.with_name(f".{self._path.name}.new")
@@ -62,7 +79,7 @@ class SystemCrontab(Crontab):
             new.chmod(0o644)
             new.replace(self._path)
         except OSError as error:
-            raise CrontabRefused(f"{self.title} can't be written: {error.strerror}") from error
+            raise CrontabUnwritable(f"{self.title} can't be written: {error.strerror}") from error
 
 
 class UserCrontab(Crontab):
@@ -77,13 +94,15 @@ class UserCrontab(Crontab):
             return done.stdout
         if b"no crontab for" in done.stderr:
             return b""
-        raise CrontabRefused(f"{self.title} can't be read: {done.stderr.decode(errors='replace').strip()}")
+        said = done.stderr.decode(errors="replace").strip()
+        raise CrontabUnwritable(f"{self.title} can't be read: {said}")
 
     def write(self, table: bytes) -> None:
         done = self._crontab("-", stdin=table) if table else self._crontab("-r")
         if done.returncode != 0:
             said = done.stderr.decode(errors="replace").strip()
-            raise CrontabRefused(f"{self.title} can't be written: {said}")
+            kind = CrontabRefused if BAD_LINE in said else CrontabUnwritable
+            raise kind(f"{self.title} can't be written: {said}")
 
     def _crontab(self, argument: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
         command = ["crontab", argument]
@@ -98,27 +117,28 @@ class UserCrontab(Crontab):
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise CrontabRefused(f"crontab {argument} failed: {error}") from error
+            raise CrontabUnwritable(f"crontab {argument} failed: {error}") from error
 
 
-def apply(table: Crontab, install: str, lines: Sequence[bytes]) -> bool:
-    """Put exactly these lines into our block; True where the crontab was changed. Read back before it returns.
+def apply(table: Crontab, install: str, lines: Sequence[bytes], spool: Path) -> None:
+    """Put exactly these lines, which file into `spool`, into our block. Raises: CrontabRefused."""
+    before = table.read()
+    put(table, before, crontab.splice(before, install, lines, crontab.filing(spool)))
+
+
+def put(table: Crontab, before: bytes, after: bytes) -> bool:
+    """Write it whole and read it back, where it is another one; True where it was.
 
     Raises:
-        CrontabRefused: it can't be read or written, or reads otherwise than written.
-        Damaged: our block has lost its end.
+        CrontabRefused: it can't be written or read, reads otherwise than written, or is too long.
     """
-    before = table.read()
-    after = crontab.splice(before, install, lines)
+    if after.count(b"\n") > crontab.MAX_LINES:
+        raise CrontabFull(f"{table.title} would have more than {crontab.MAX_LINES} lines, which cron refuses")
     if after == before:
         return False
-    if after.count(b"\n") > crontab.MAX_LINES:
-        raise CrontabRefused(
-            f"{table.title} would have more than {crontab.MAX_LINES} lines, which cron refuses"
-        )
     table.write(after)
     if table.read() != after:
-        raise CrontabRefused(
+        raise CrontabUnwritable(
             f"{table.title} does not hold what was written to it; is something else editing it?"
         )
     return True

@@ -2,13 +2,16 @@
 
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 
 from cronkeeper.common import metrics
 from cronkeeper.common.clock import utc_now
+from cronkeeper.common.facts import ConditionName
 from cronkeeper.common.model import Skip
 from cronkeeper.worker.parts import Parts
 from cronkeeper.worker.places import Places
 from cronkeeper.worker.run_folder import Plan
+from cronkeeper.worker.standing import Standing
 
 
 def watch(parts: Parts, held: Collection[object], places: Places) -> None:
@@ -25,6 +28,12 @@ def watch(parts: Parts, held: Collection[object], places: Places) -> None:
     metrics.LEASE_REMAINING.set_function(lambda: max(0.0, lease.deadline - lease.now()))
     metrics.CLOCK_OFFSET.set_function(lambda: parts.standing.clock_offset)
     metrics.CRONTAB_TRUSTED.set_function(lambda: parts.table.trusted)
+    for name in ConditionName:
+        metrics.CONDITION.labels(name).set_function(partial(_is_found, parts.standing, name))
+
+
+def _is_found(standing: Standing, name: ConditionName) -> bool:
+    return name in standing.findings()
 
 
 def age(oldest: datetime | None, now: datetime) -> float:

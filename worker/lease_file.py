@@ -8,7 +8,11 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from cronkeeper.common.coordination.lease import Lease
+
 NEVER = "never"
+STOP_MARGIN = 5.0
+"""Seconds before `run_lease` is over in which runs must have ended that others may begin again by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,12 @@ class Deadlines:
 
     start: float
     stop: float
+
+
+def of(lease: Lease, run_lease: float, uptime: float) -> Deadlines:
+    """The deadlines of a lease at this uptime."""
+    since = uptime - lease.now()
+    return Deadlines(since + lease.deadline, since + lease.answered_at + run_lease - STOP_MARGIN)
 
 
 def write(path: Path, deadlines: Deadlines) -> None:

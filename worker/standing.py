@@ -3,9 +3,10 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from cronkeeper.common.clock import boottime
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import (
     BadVersion,
@@ -17,9 +18,10 @@ from cronkeeper.common.coordination.tree import (
     Tree,
 )
 from cronkeeper.common.coordination.watch import ChildWatch
-from cronkeeper.common.facts import Facts
+from cronkeeper.common.facts import Condition, ConditionName, Facts, Finding
 from cronkeeper.common.model import encode, replace
 from cronkeeper.common.records import Record
+from cronkeeper.worker.clocks import Clocks, since
 from cronkeeper.worker.epoch_seen import EpochSeen
 from cronkeeper.worker.presence import Presence
 from cronkeeper.worker.reload import Live, Reload
@@ -39,6 +41,9 @@ Gather = Callable[[Live, datetime], Facts]
 class Standing:
     """Keeps what people see of the node, and does what they ask of it as a node. Times as in `Presence`."""
 
+    conditions: tuple[Condition, ...] = ()
+    """What is wrong with the node, as of the last round."""
+
     def __init__(
         self,
         tree: Tree,
@@ -56,18 +61,26 @@ class Standing:
         self._node = presence.live.name
         self._watch = ChildWatch(tree, paths.node(self._node), notify)
         self._request: tuple[str, int] | None = None
-        """What is to be done: the id of the request, and its version in the tree."""
+        """What is to be done: the request's id, and its version in the tree."""
         self._done: tuple[str, int] | None = None
         """What was done, and is to be told and taken from the tree."""
-        self._next_telling = 0.0
-        self.clock_offset = self.clock_error = math.nan
-        """Seconds that the wall's clock is ahead of the tree's, and how far from the truth that may be."""
+        self._next_telling, self._told_at = 0.0, -math.inf
+        self.clocks = Clocks(math.inf)
+        """Whether this machine's clock is right; as it stands here, the tree goes by it itself."""
         self.wall: Callable[[], float] = time.time
         self.records: Callable[[], tuple[Record, ...]] = tuple
         """What the node's own disk tells of its jobs, for a tree that has not been told yet."""
         self.epoch = EpochSeen()
+        self.boot: Callable[[], float] = boottime
         self.hung_up: Callable[[], bool] = lambda: False
         """Whether a signal has asked for the configuration to be read again since the last call."""
+        self.cron_findings: Callable[[], Sequence[Finding]] = lambda: ()
+        """What is wrong with cron."""
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds that the wall's clock is ahead of the tree's; NaN while that was not measured."""
+        return self.clocks.offset
 
     def keep(self, clock: float, *, resync: bool) -> bool:
         """Be live, and see what is asked for; True where the node was not live by this session before.
@@ -103,8 +116,21 @@ class Standing:
             )
         return live
 
+    def may_claim(self, now: datetime, clock: float) -> bool:
+        """Whether this machine's clock is right enough to go by what is due.
+
+        It is measured first where that was not done yet, or the clock was stepped since.
+
+        Raises: Unavailable, NoNode.
+        """
+        if not self.clocks.known(now, clock):
+            self._next_telling = min(self._next_telling, clock)
+            self.tell(now, clock)
+        return self.clocks.known(now, clock) and self.clocks.may_claim
+
     def tell(self, now: datetime, clock: float) -> None:
         """Tell the facts, if it is time to. Raises: Unavailable, NoNode."""
+        self._judge(now, clock)
         if clock < self._next_telling:
             return
         first = math.isnan(self.clock_offset)
@@ -117,11 +143,30 @@ class Standing:
         except OSError as error:
             log.warning("the facts of this node can't be told: %s", error)
         self._done = None
+        self._told_at = clock
         self._next_telling = clock if first and not math.isnan(self.clock_offset) else clock + TELL_EVERY
 
     def wait(self, clock: float) -> float:
         """Seconds until the next round is wanted."""
-        return 0.0 if self._request is not None else max(0.0, self._next_telling - clock)
+        if self._request is not None:
+            return 0.0
+        news = self.findings() != {each.name for each in self.conditions}
+        return max(0.0, min(self._next_telling, self._told_at + AGAIN if news else math.inf) - clock)
+
+    def findings(self) -> set[ConditionName]:
+        """What is wrong with the node just now."""
+        return {each.name for each in (*self.cron_findings(), *self.clocks.findings())}
+
+    def _judge(self, now: datetime, clock: float) -> None:
+        """See what is wrong now; what begins or ends is told at once."""
+        before = {each.name for each in self.conditions}
+        found = [*self.cron_findings(), *self.clocks.findings()]
+        self.conditions = since(self.conditions, found, now)
+        if before != {each.name for each in found}:
+            self._next_telling = min(self._next_telling, max(clock, self._told_at + AGAIN))
+        closed = not self.clocks.takes_jobs
+        if closed != self._presence.live.closed:
+            self._presence.live = replace(self._presence.live, closed=closed)
 
     def _look(self) -> None:
         self._watch.arm()
@@ -133,10 +178,14 @@ class Standing:
             self._request, self._done = request, None
 
     def _facts(self, now: datetime) -> Facts:
-        facts = replace(self._gather(self._live, now), configuration=self._reload.configuration)
+        facts = replace(
+            self._gather(self._live, now),
+            configuration=self._reload.configuration,
+            conditions=self.conditions,
+        )
         if math.isnan(self.clock_offset):
             return facts
-        return replace(facts, clock_offset=self.clock_offset, clock_error=self.clock_error)
+        return replace(facts, clock_offset=self.clocks.offset, clock_error=self.clocks.error)
 
     def _write(self, facts: Facts) -> None:
         """Write them, and measure by that how far the two clocks are apart."""
@@ -148,8 +197,9 @@ class Standing:
             ops.append(Delete(paths.reload(self._node), self._done[1]))
         sent = self.wall()
         self._tree.commit(ops)
-        answered = self.wall()
+        answered, beside = self.wall(), self.boot()
         written = self._tree.get(path)
         if written.version == (0 if known is None else known.version + 1):
-            self.clock_offset = round((sent + answered) / 2 - written.modified, 6)
-            self.clock_error = round((answered - sent) / 2 + UNIT, 6)
+            offset = round((sent + answered) / 2 - written.modified, 6)
+            error = round((answered - sent) / 2 + UNIT, 6)
+            self.clocks.measure(offset, error, wall=answered, clock=beside)

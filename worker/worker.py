@@ -33,8 +33,6 @@ MAX_CLAIMS = 64
 """How many claims are written in one round: the first of a thousand runs starts while others are still claimed."""
 START_MARGIN = 1.5
 """Seconds that the lease must still have for a start: the wrapper sees its deadline in whole seconds."""
-STOP_MARGIN = 5.0
-"""Seconds before `run_lease` is over in which runs must have ended that others may begin again by then."""
 OUTCOME_PATIENCE = 1.0
 """Seconds that an end waits for the API before it goes into the claim: mostly one write then does for both."""
 
@@ -150,11 +148,9 @@ class Worker:
             self._next_renewal = clock + self._rules.renew_every
 
     def _write_lease(self) -> None:
-        lease, now = self._parts.lease, self._parts.lease.now()
-        left = [lease.deadline - now, lease.answered_at + self._rules.run_lease - STOP_MARGIN - now]
         try:
-            uptime = self._parts.journal.uptime()
-            lease_file.write(self._parts.lease_file, lease_file.Deadlines(*(uptime + each for each in left)))
+            deadlines = lease_file.of(self._parts.lease, self._rules.run_lease, self._parts.journal.uptime())
+            lease_file.write(self._parts.lease_file, deadlines)
         except OSError as error:  # a full disk: what is claimed meanwhile fails, and says why
             log.error("the lease can't be written down, so nothing is started: %s", error)
 
@@ -211,10 +207,14 @@ class Worker:
             self._parts.reporter.submit(found.report)
 
     def _claim(self, now: datetime, clock: float) -> None:
+        idle = not self._parts.standing.may_claim(now, clock)
+        if self._claiming.idle and not idle:
+            self._agenda.touch_all(self._assignment.held, StartedBy.CLOCK)  # what was passed over meanwhile
+        self._claiming.idle = idle
         self._agenda.touch_due(now, StartedBy.CLOCK)
         self._agenda.touch_waited(clock)
-        turns = self._places.turns(self._parts.journal.taken, MAX_CLAIMS)
-        touched = self._agenda.take(MAX_CLAIMS)
+        turns = self._places.turns(self._parts.journal.taken, 0 if idle else MAX_CLAIMS)
+        touched = self._agenda.take(MAX_CLAIMS, idle=idle)
         looks = turns.jobs | {key: each for key, each in touched.items() if turns.jobs.get(key) is None}
         made: list[Made] = []
         for key, trigger in looks.items():
@@ -224,7 +224,7 @@ class Worker:
             elif held is not None:
                 made += self._look_at(held, trigger, now, turns)
         self._write(made, now)
-        for key in looks:
+        for key in () if idle else looks:
             self._schedule(key)
 
     def _look_at(self, held: Held, trigger: StartedBy | None, now: datetime, turns: Turns) -> list[Made]:
@@ -289,7 +289,8 @@ class Worker:
     def _next_wake(self, now: datetime, clock: float) -> float:
         if self._next_try > clock:
             return self._next_try - clock
-        if self._assignment.unsettled or (self.waiting and self.running < self._places.total):
+        held_up = self.waiting and self.running < self._places.total and not self._claiming.idle
+        if self._assignment.unsettled or held_up:
             return 0.0
         waits = [self._next_resync - clock, self._next_renewal - clock, self._agenda.wait(now, clock)]
         waits += [self._parts.journal.wait(), self._parts.reporter.wait(), self._parts.table.wait(clock)]

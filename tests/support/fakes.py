@@ -172,7 +172,13 @@ class Machine:
     starts: list[str] = field(default_factory=list)
     crowd: int = 0
     """How many commands have gone on at once, at the most."""
+    wall_offset: float = 0.0
+    """Seconds that its clock is ahead of everyone else's."""
     signals: list[tuple[str, int]] = field(default_factory=list)
+
+    def wall(self) -> float:
+        """Its own clock, in seconds since 1970."""
+        return self.time.wall() + self.wall_offset
 
     @property
     def runs(self) -> Path:

@@ -183,11 +183,11 @@ class Fleet:
         )
         worker = Worker(parts, rules)
         machine.home.mkdir(exist_ok=True)
-        worker.start(self.time.now)
+        worker.start(self.time.now + timedelta(seconds=machine.wall_offset))
         self.daemons[name] = Daemon(tree, worker=worker, reporter=reporter, uploads=uploads, table=table)
 
         def step(now: datetime) -> float:
-            wait = worker.step(now)
+            wait = worker.step(now + timedelta(seconds=machine.wall_offset))
             keeping.look()
             return wait
 

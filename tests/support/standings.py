@@ -5,6 +5,7 @@ from functools import partial
 from cronkeeper.common.coordination.embedded import EmbeddedTree
 from cronkeeper.common.errors import Invalid
 from cronkeeper.common.model import LiveNode
+from cronkeeper.worker.clocks import Clocks
 from cronkeeper.worker.presence import Presence
 from cronkeeper.worker.reload import Live, Loaded, Reload
 from cronkeeper.worker.standing import Standing
@@ -12,12 +13,16 @@ from cronkeeper.worker.standing import Standing
 from .fakes import Bell, Machine, account
 from .samples import facts
 
+MAX_SKEW = 5.0
+
 
 def standing_of(machine: Machine, tree: EmbeddedTree, sign: LiveNode, bell: Bell) -> Standing:
     """That of a daemon which is just started there."""
     reload = Reload(partial(_read, machine), machine.time.now)
     standing = Standing(tree, Presence(tree, sign), facts, reload, _live(machine), bell.set)
-    standing.wall, standing.hung_up = machine.time.wall, partial(_was_hung_up, machine)
+    standing.wall, standing.boot = machine.wall, machine.time
+    standing.clocks = Clocks(MAX_SKEW)
+    standing.hung_up = partial(_was_hung_up, machine)
     return standing
 
 

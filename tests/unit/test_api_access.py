@@ -195,6 +195,7 @@ def test_a_node_is_added_once_for_each_name(office: Office, public_key: str) -> 
         "labels": None,
         "version": None,
         "boot_id": None,
+        "conditions": None,
         "added_at": "2026-03-01T12:00:00.123456Z",
         "facts": None,
     }
@@ -257,6 +258,7 @@ def test_a_live_node_is_shown_with_what_it_says_of_itself(office: Office) -> Non
             "labels": {"disk": "ssd"},
             "version": "9",
             "boot_id": "boot",
+            "conditions": None,
             "added_at": "2026-03-01T12:00:00.123456Z",
         }
     ]

@@ -7,8 +7,8 @@ from support.samples import NOW, facts
 from cronkeeper.api import examples
 from cronkeeper.api.identity import Role
 from cronkeeper.common.coordination import paths
-from cronkeeper.common.coordination.tree import Create
-from cronkeeper.common.facts import Configuration
+from cronkeeper.common.coordination.tree import Create, Delete, SetData
+from cronkeeper.common.facts import Condition, ConditionName, Configuration
 from cronkeeper.common.model import encode, replace
 from cronkeeper.common.store import audit
 from cronkeeper.worker.process import Account, CannotStart
@@ -71,7 +71,21 @@ def test_a_node_is_shown_with_the_facts_of_its_machine(alpha: Office) -> None:
     assert found["facts"].keys() == examples.FACTS.keys()
 
 
-def test_the_list_of_nodes_has_no_facts_and_costs_none(alpha: Office) -> None:
+def test_what_is_wrong_with_a_node_is_in_the_list_and_on_its_own_page(alpha: Office) -> None:
+    wrong = (Condition(name=ConditionName.CROND_HUNG, reason="it hangs", since=NOW),)
+    path = paths.facts("alpha")
+    known = alpha.tree.get(path)
+    alpha.tree.commit([SetData(path, encode(replace(TOLD, conditions=wrong)), known.version)])
+    shown = [{"name": "crond_hung", "reason": "it hangs", "since": "2026-03-01T12:00:00.123456Z"}]
+    assert (alpha.call("GET", "/nodes/alpha").json or {})["conditions"] == shown
+    (listed,) = alpha.call("GET", "/nodes").json or []
+    assert listed["conditions"] == shown
+    alpha.tree.commit([Delete(paths.live("alpha"), 0)])
+    (listed,) = alpha.call("GET", "/nodes").json or []
+    assert listed["conditions"] is None, "what it said last is of a time that is over"
+
+
+def test_the_list_of_nodes_has_no_facts(alpha: Office) -> None:
     (listed,) = alpha.call("GET", "/nodes").json or []
     shown = alpha.call("GET", "/nodes/alpha").json or {}
     assert listed == {name: value for name, value in shown.items() if name != "facts"}

@@ -11,6 +11,7 @@ from cronkeeper.worker import crontab
 
 NOW = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
 SPOOL = Path("/var/lib/cronkeeper/spool")
+FOREIGN = b"# mine\n17 *\t* * * true\n"
 
 
 def spec(
@@ -39,6 +40,14 @@ def spec(
 def rendered(a_spec: Spec, spool: Path = SPOOL, user: str | None = None) -> bytes:
     (entry,) = crontab.lines(a_spec, spool=spool, user=user, zone=UTC, now=NOW)
     return entry
+
+
+def canary(name: str = "ab") -> bytes:
+    return crontab.canary(name, spool=SPOOL, user=None)
+
+
+def splice(table: bytes, install: str, lines: list[bytes]) -> bytes:
+    return crontab.splice(table, install, lines, crontab.filing(SPOOL))
 
 
 def test_a_line_says_what_runs_and_does_nothing_once_we_are_gone() -> None:
@@ -104,27 +113,80 @@ LINES = st.lists(
 @given(st.binary(max_size=200), LINES, LINES)
 def test_every_foreign_byte_stays_where_it_was(text: bytes, first: list[bytes], second: list[bytes]) -> None:
     foreign = text + b"\n" if text else b""
-    once = crontab.splice(foreign, "a1", first)
+    once = splice(foreign, "a1", first)
     assert once == foreign + crontab.block("a1", first)
-    assert crontab.splice(once, "a1", second) == foreign + crontab.block("a1", second)
-    assert crontab.splice(once, "a1", []) == foreign
+    assert splice(once, "a1", second) == foreign + crontab.block("a1", second)
+    assert splice(once, "a1", []) == foreign
 
 
 def test_a_last_line_without_its_end_gets_one_since_cron_would_drop_the_whole_table() -> None:
-    assert crontab.splice(b"# mine", "a1", [b"one"]) == b"# mine\n" + crontab.block("a1", [b"one"])
+    assert splice(b"# mine", "a1", [b"one"]) == b"# mine\n" + crontab.block("a1", [b"one"])
 
 
 def test_lines_below_and_above_our_block_stay() -> None:
-    table = crontab.splice(b"MAILTO=\n", "a1", [b"x"]) + b"\tcaf\xe9 %\n"
-    assert crontab.splice(table, "a1", []) == b"MAILTO=\n\tcaf\xe9 %\n"
+    table = splice(b"MAILTO=\n", "a1", [b"x"]) + b"\tcaf\xe9 %\n"
+    assert splice(table, "a1", []) == b"MAILTO=\n\tcaf\xe9 %\n"
 
 
 def test_two_installs_do_not_meet() -> None:
-    both = crontab.splice(crontab.splice(b"", "a1", [b"one"]), "b2", [b"two"])
-    assert crontab.splice(both, "a1", []) == crontab.splice(b"", "b2", [b"two"])
+    both = splice(splice(b"", "a1", [b"one"]), "b2", [b"two"])
+    assert splice(both, "a1", []) == splice(b"", "b2", [b"two"])
 
 
-def test_a_block_without_its_end_is_not_guessed_at() -> None:
-    table = crontab.splice(b"", "a1", [b"one"]).replace(b"# cronkeeper a1 end\n", b"")
-    with pytest.raises(crontab.Damaged, match="put that line back"):
-        crontab.splice(table, "a1", [b"two"])
+def test_of_a_block_that_has_lost_an_end_all_goes_that_is_ours() -> None:
+    ours = [rendered(spec()), canary()]
+    whole = splice(FOREIGN, "a1", ours)
+    begin, *_, end = whole.removeprefix(FOREIGN).splitlines(keepends=True)
+    for torn in (
+        whole.replace(end, b""),
+        whole.replace(begin, b""),
+        whole.replace(begin, b"").replace(end, b""),
+        whole.replace(end, b"") + b"1 2 3 4 5 mine\n",
+        whole + whole.removeprefix(FOREIGN),
+        FOREIGN + begin + whole.removeprefix(FOREIGN),
+    ):
+        kept = b"1 2 3 4 5 mine\n" if b"mine\n" in torn.removeprefix(FOREIGN) else b""
+        assert splice(torn, "a1", ours) == whole + kept
+        assert splice(torn, "a1", []) == FOREIGN + kept
+
+
+@given(st.integers(0, 500))
+def test_a_table_that_was_cut_off_anywhere_is_whole_again(length: int) -> None:
+    ours = [rendered(spec()), canary()]
+    whole = splice(FOREIGN, "a1", ours)
+    assert splice(whole[: len(FOREIGN) + length], "a1", ours).startswith(FOREIGN)
+    if length > len(b"# cronkeeper a1 begin: written by cronkeeper, edits are undone"):
+        assert splice(whole[: len(FOREIGN) + length], "a1", ours) == whole
+
+
+def test_a_line_of_ours_outside_the_block_goes_and_a_comment_on_it_stays() -> None:
+    comment = b"# " + canary() + b"\n"
+    whole = splice(FOREIGN + comment, "a1", [canary("new")])
+    assert splice(canary("old") + b"\n" + whole, "a1", [canary("new")]) == whole
+
+
+def test_lines_of_others_that_have_no_end_get_one_since_cron_would_drop_the_whole_table() -> None:
+    whole = splice(b"", "a1", [canary()])
+    assert splice(whole + b"1 2 3 4 5 mine", "a1", [canary()]) == whole + b"1 2 3 4 5 mine\n"
+
+
+def test_the_canary_is_a_line_that_cron_takes_and_names_the_table() -> None:
+    crontab.check(canary(), system=False)
+    crontab.check(crontab.canary("ab", spool=SPOOL, user="root"), system=True)
+    assert canary().startswith(
+        b"* * * * * [ -d /var/lib/cronkeeper/spool ] && : > /var/lib/cronkeeper/spool/canary.ab #"
+    )
+    names = {
+        crontab.name_of(lines, times) for lines in ([b"a"], [b"a", b"b"], [b"b", b"a"]) for times in (0, 1)
+    }
+    assert len(names) == 6
+
+
+@pytest.mark.parametrize("line", [b"61 * * * * true", b"* * * * ", b"hello", b"* * * * * no\xe9 newline"])
+def test_the_line_that_cron_would_refuse_is_named(line: bytes) -> None:
+    fine = b'# caf\xe9\n\nMAILTO=""\n  A_B = c d\n\t17 *\t* * *   true \xe9 100\\% # x\n@daily true\n'
+    assert crontab.refused_line(fine, system=False) is None
+    table = fine + line + (b"" if line.endswith(b"newline") else b"\n")
+    assert crontab.refused_line(table, system=False) is not None
+    assert crontab.refused_line(b"* * * * * root true\n", system=True) is None
+    assert crontab.refused_line(b"* * * * * true\n", system=True) == "line 1: * * * * * true"

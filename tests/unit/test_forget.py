@@ -108,3 +108,13 @@ def test_the_list_of_nodes_says_how_many_jobs_each_takes(say: Words, api: FakeAp
     rows = say("node list").stdout.splitlines()
     assert "CAPACITY" in rows[0]
     assert ["no limit" in rows[1], " 40 " in rows[2], " - " in rows[3]] == [True] * 3
+
+
+def test_the_list_of_nodes_names_what_is_wrong(say: Words, api: FakeApi) -> None:
+    names = ("live", "jobs", "labels", "crond", "version", "added_at", "capacity")
+    node = dict.fromkeys(names, 0) | {"labels": {}, "added_at": "2026-03-01T12:00:00Z"}
+    wrong = [{"name": name, "reason": "", "since": ""} for name in ("crond_hung", "clock_off")]
+    nodes = [node | {"name": "alpha", "conditions": wrong}, node | {"name": "beta", "conditions": []}]
+    api.answer("GET", "/nodes", Given(200, nodes))
+    rows = say("node list").stdout.splitlines()
+    assert ["crond_hung, clock_off" in row for row in rows] == [False, True, False]

@@ -18,6 +18,7 @@ from cronkeeper.api.metrics import _OfAllProcesses
 from cronkeeper.api.processes import FOLDER, figures_in_common
 from cronkeeper.common import metrics
 from cronkeeper.common.errors import Invalid, Unavailable
+from cronkeeper.common.facts import ConditionName
 from cronkeeper.common.model import ClaimName, Generation, LiveNode, RunState
 from cronkeeper.manager import figures
 from cronkeeper.manager.board import Board
@@ -231,6 +232,17 @@ def test_a_worker_says_what_it_holds_at_the_moment(fleet: Fleet) -> None:
     fleet.stop("alpha")
     fleet.go(5)
     assert value(metrics.WORKER, lease) == 0, "a daemon that does nothing any more shows"
+
+
+def test_a_worker_says_what_is_wrong_with_its_node(fleet: Fleet) -> None:
+    def told(name: str) -> float | None:
+        return value(metrics.WORKER, "cronkeeper_worker_condition", condition=name)
+
+    fleet.go(3)
+    assert [told(name) for name in ConditionName] == [0] * len(ConditionName)
+    fleet.machines["alpha"].wall_offset = 2.0
+    fleet.go(3)
+    assert (told("clock_off"), told("crond_hung")) == (1, 0)
 
 
 def test_a_leader_says_what_it_sees_and_counts_what_it_moves(make_fleet: Callable[..., Fleet]) -> None:
