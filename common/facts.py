@@ -64,3 +64,5 @@ class Facts:
     clock_error: float | None = None
     """How far from the truth `clock_offset` may be."""
     configuration: Configuration | None = None
+    runs: tuple[str, ...] | None = None
+    """The runs of which the node has something; None: it does not say, or has too many."""

@@ -56,8 +56,8 @@ _DAY = timedelta(days=1)
 _LAST_OR_NTH = re.compile(r"[LW#]")
 
 
-class Timed(Protocol):
-    """Anything with a schedule: a job, or its published spec."""
+class Scheduled(Protocol):
+    """What says when something is due."""
 
     @property
     def schedule(self) -> str | None: ...
@@ -67,6 +67,11 @@ class Timed(Protocol):
     def timezone(self) -> str: ...
     @property
     def effective_from(self) -> datetime: ...
+
+
+class Timed(Scheduled, Protocol):
+    """Anything with a schedule: a job, or its published spec."""
+
     @property
     def enabled(self) -> bool: ...
     @property
@@ -146,7 +151,7 @@ def _number(text: str) -> int | str:
     return int(text) if text.isdigit() else _NUMBERS.get(text.lower(), text)
 
 
-def once(job: Timed) -> datetime:
+def once(job: Scheduled) -> datetime:
     """The one tick of a one-shot."""
     return job.at if job.at is not None else job.effective_from
 
@@ -171,6 +176,17 @@ def next_ticks(job: Timed, after: datetime, count: int) -> tuple[datetime, ...]:
 def _of_minute(schedule: str, timezone: str, minute: datetime, count: int) -> tuple[datetime, ...]:
     """The first ticks after any instant of a minute, since they are whole minutes: asked for again and again."""
     return tuple(islice(_ticks(schedule, timezone, minute), count))
+
+
+def ticks_between(job: Scheduled, begin: datetime, end: datetime) -> Iterator[datetime]:
+    """Every tick from `begin` to before `end`, oldest first, whatever became of it."""
+    begin = max(begin, job.effective_from)
+    if job.schedule == ONCE:
+        return iter([once(job)] if begin <= once(job) < end else [])
+    if job.schedule is None or begin >= end:
+        return iter(())
+    ticks = _ticks(job.schedule, job.timezone, begin - timedelta(microseconds=1))
+    return takewhile(lambda tick: tick < end, ticks)
 
 
 def due_ticks(

@@ -63,6 +63,8 @@ class Standing:
         self.wall: Callable[[], float] = time.time
         self.hung_up: Callable[[], bool] = lambda: False
         """Whether a signal has asked for the configuration to be read again since the last call."""
+        self.runs: Callable[[], tuple[str, ...] | None] = lambda: None
+        """The runs of which there is something here, by their ids; None: it is not said."""
 
     def keep(self, clock: float, *, resync: bool) -> bool:
         """Be live, and see what is asked for; True where the node was not live by this session before.
@@ -124,7 +126,8 @@ class Standing:
             self._request, self._done = request, None
 
     def _facts(self, now: datetime) -> Facts:
-        facts = replace(self._gather(self._live, now), configuration=self._reload.configuration)
+        more = {"configuration": self._reload.configuration, "runs": self.runs()}
+        facts = replace(self._gather(self._live, now), **more)
         if math.isnan(self.clock_offset):
             return facts
         return replace(facts, clock_offset=self.clock_offset, clock_error=self.clock_error)
