@@ -72,7 +72,7 @@ def sentence(found: dict[str, Any]) -> str:
         text += f"; {counts['unexpected']} more ran unexpectedly"
     if late is not None:
         how = ", ".join(f"{name} {_seconds(late[name])}" for name in ("p50", "p99", "max"))
-        text += f"; they began late by {how}"
+        text += f"; from tick to start: {how}"
     return text
 
 

@@ -1,17 +1,17 @@
 """The ledger: what became of every tick that was expected. Pure.
 
-Expected is what a job's schedule made due, in the periods in which that schedule was in force. What became of a
-tick is told by the run under its name, or by a row for a range of skipped ticks, which has the name of the last.
+What became of a tick is told by the run under its name, or by a row for a range of skipped ticks, which has the
+name of the last. What a tick of which nothing tells is, say those after it: a job's ticks are dealt with in order.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from cronkeeper.common.model import Run, RunState, SkipReason, replace
-from cronkeeper.common.schedule import ONCE, ticks_between
+from cronkeeper.common.expected import Period
+from cronkeeper.common.model import Run, RunState, replace
 from cronkeeper.common.settings import Fleet
 
 
@@ -34,37 +34,6 @@ class Result(StrEnum):
     """A hole: later ticks are accounted for since long, and of this one nothing tells."""
     UNKNOWN = "unknown"
     """Its run may have been removed as old."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dated:
-    """Of a job, what says when it is due, and since when it is known what became of that."""
-
-    job_id: int
-    schedule: str | None
-    at: datetime | None
-    timezone: str
-    enabled: bool
-    effective_from: datetime
-    ended_at: datetime | None
-    max_lateness: float
-    forgotten_tick: datetime | None
-    """The newest tick of which the run was removed as old."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Period:
-    """A time in which one schedule was in force: from `effective_from` to before `until` (None: it still is)."""
-
-    schedule: str | None
-    at: datetime | None
-    timezone: str
-    effective_from: datetime
-    until: datetime | None = None
-    reason: SkipReason | None = None
-    """Why it is over, and so why its last ticks may have been skipped; None also where its one tick is done."""
-    begin: datetime = datetime.min.replace(tzinfo=UTC)
-    """The end of the period before it: no tick is in two of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,40 +101,6 @@ _RANGE = re.compile(r"\w+: the ticks from (\S+)Z to \S+Z")
 """How 0.1.0 told of a range."""
 
 
-def periods(job: Dated, past: Iterable[Period]) -> list[Period]:
-    """All times in which the job was due, oldest first: those that are over, and the present one."""
-    found: list[Period] = []
-    end = datetime.min.replace(tzinfo=UTC)
-    for period in [*past, *_present(job)]:
-        found.append(replace(period, begin=max(end, period.effective_from)))
-        end = max(end, period.until) if period.until is not None else end
-    return found
-
-
-def _present(job: Dated) -> list[Period]:
-    if not job.enabled or job.schedule is None:
-        return []
-    removed = job.ended_at is not None and job.schedule != ONCE
-    return [
-        Period(
-            schedule=job.schedule,
-            at=job.at,
-            timezone=job.timezone,
-            effective_from=job.effective_from,
-            until=job.ended_at,
-            reason=SkipReason.REMOVED if removed else None,
-        )
-    ]
-
-
-def expected(of: Sequence[Period], begin: datetime, end: datetime) -> Iterator[tuple[datetime, Period]]:
-    """Every tick from `begin` to before `end` that was expected, oldest first, with its period."""
-    for period in of:
-        last = end if period.until is None else min(end, period.until)
-        for tick in ticks_between(period, max(begin, period.begin), last):
-            yield tick, period
-
-
 def ledger(
     due: Sequence[tuple[datetime, Period]],
     runs: Sequence[Run],
@@ -187,16 +122,15 @@ def ledger(
             entries.append(_of_run(tick, run, rules))
         else:
             entries.append(_of_none(tick, period, told, window.now - rules.patience, forgotten))
-    names = {_name(tick) for tick, _ in due}
-    entries += [
-        replace(_of_run(run.tick, run, rules), expected=False)
-        for run in told.newest.values()
-        if run.tick is not None
-        and window.begin <= run.tick < window.end
-        and _name(run.tick) not in names
-        and run.state is not RunState.SKIPPED
-    ]
+    entries += _unexpected({_name(tick) for tick, _ in due}, told, window, rules)
     return sorted(entries, key=lambda entry: entry.tick)
+
+
+def _unexpected(due: Collection[datetime], told: "_Told", window: Window, rules: Rules) -> Iterable[Entry]:
+    for name, run in told.newest.items():
+        inside = run.tick is not None and window.begin <= run.tick < window.end
+        if run.tick is not None and inside and name not in due and run.state is not RunState.SKIPPED:
+            yield replace(_of_run(run.tick, run, rules), expected=False)
 
 
 class _Told:

@@ -92,12 +92,12 @@ RUNS_LOST = Counter(
     registry=MANAGER,
 )
 LEDGER_HOLES = Counter(
-    "cronkeeper_ledger_holes",
+    "cronkeeper_manager_ledger_holes",
     "Ticks of which nothing tells what became of them, though later ones are accounted for; each once.",
     registry=MANAGER,
 )
 LEDGER_OVERDUE = Gauge(
-    "cronkeeper_ledger_overdue_jobs",
+    "cronkeeper_manager_jobs_overdue",
     "Jobs of which nothing was heard since a tick that should have been dealt with long ago; 0 where it does not "
     "lead.",
     registry=MANAGER,

@@ -56,8 +56,8 @@ _DAY = timedelta(days=1)
 _LAST_OR_NTH = re.compile(r"[LW#]")
 
 
-class Scheduled(Protocol):
-    """What says when something is due."""
+class Timed(Protocol):
+    """Anything with a schedule: a job, or its published spec."""
 
     @property
     def schedule(self) -> str | None: ...
@@ -67,11 +67,6 @@ class Scheduled(Protocol):
     def timezone(self) -> str: ...
     @property
     def effective_from(self) -> datetime: ...
-
-
-class Timed(Scheduled, Protocol):
-    """Anything with a schedule: a job, or its published spec."""
-
     @property
     def enabled(self) -> bool: ...
     @property
@@ -151,7 +146,7 @@ def _number(text: str) -> int | str:
     return int(text) if text.isdigit() else _NUMBERS.get(text.lower(), text)
 
 
-def once(job: Scheduled) -> datetime:
+def once(job: Timed) -> datetime:
     """The one tick of a one-shot."""
     return job.at if job.at is not None else job.effective_from
 
@@ -178,14 +173,9 @@ def _of_minute(schedule: str, timezone: str, minute: datetime, count: int) -> tu
     return tuple(islice(_ticks(schedule, timezone, minute), count))
 
 
-def ticks_between(job: Scheduled, begin: datetime, end: datetime) -> Iterator[datetime]:
-    """Every tick from `begin` to before `end`, oldest first, whatever became of it."""
-    begin = max(begin, job.effective_from)
-    if job.schedule == ONCE:
-        return iter([once(job)] if begin <= once(job) < end else [])
-    if job.schedule is None or begin >= end:
-        return iter(())
-    ticks = _ticks(job.schedule, job.timezone, begin - timedelta(microseconds=1))
+def ticks_between(schedule: str, timezone: str, begin: datetime, end: datetime) -> Iterator[datetime]:
+    """The instants of an expression from `begin` to before `end`, oldest first."""
+    ticks = _ticks(schedule, timezone, begin - timedelta(microseconds=1)) if begin < end else ()
     return takewhile(lambda tick: tick < end, ticks)
 
 

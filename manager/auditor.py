@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 from cronkeeper.common import metrics
 from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.errors import CronkeeperError
-from cronkeeper.common.ledger import Dated, Entry, Result, Rules, Window, expected, ledger, periods
+from cronkeeper.common.expected import Dated, expected, periods
+from cronkeeper.common.ledger import Entry, Result, Rules, Window, ledger
 from cronkeeper.common.store import runs, schedules, ticks
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager.ledger import COPY

@@ -8,7 +8,8 @@ from itertools import islice
 from sqlalchemy import Connection
 
 from cronkeeper.common.errors import Invalid
-from cronkeeper.common.ledger import Entry, Rules, Summary, Window, expected, ledger, periods, summary
+from cronkeeper.common.expected import expected, periods
+from cronkeeper.common.ledger import Entry, Rules, Summary, Window, ledger, summary
 from cronkeeper.common.store import schedules, ticks
 from cronkeeper.manager.desk import Desk
 

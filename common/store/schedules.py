@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from cronkeeper.common.errors import NotFound
-from cronkeeper.common.ledger import Dated, Period
+from cronkeeper.common.expected import Dated, Period
 from cronkeeper.common.model import Job, SkipReason
 
 from .schema import job as job_rows

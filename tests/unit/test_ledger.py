@@ -9,18 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.samples import NOW, hand_run
 
-from cronkeeper.common.ledger import (
-    Dated,
-    Entry,
-    Period,
-    Result,
-    Rules,
-    Window,
-    expected,
-    ledger,
-    periods,
-    summary,
-)
+from cronkeeper.common.expected import Dated, Period, expected, periods
+from cronkeeper.common.ledger import Entry, Result, Rules, Window, ledger, summary
 from cronkeeper.common.model import Run, RunState, SkipReason, StartedBy, replace, tick_run_id
 
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
