@@ -51,7 +51,12 @@ _TICK = {
     "started_at": "2030-01-31T01:30:01.131Z",
     "node": "db1",
 }
-_SKIPPED = {"tick": "2030-01-30T01:30:00Z", "result": "skipped", "state": "skipped", "reason": "still_running"}
+_SKIPPED = {
+    "tick": "2030-01-30T01:30:00Z",
+    "result": "skipped",
+    "state": "skipped",
+    "reason": "still_running",
+}
 LEDGER = {
     "from": "2030-01-30T00:00:00Z",
     "to": "2030-02-01T00:00:00Z",

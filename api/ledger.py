@@ -25,14 +25,16 @@ DAY = timedelta(days=1)
 def show(query: dict[str, Any], job_id: str) -> Ledger:
     """Tell what became of every tick of a job
 
-    Of the ticks that fell due from `from` to before `to`: of the last day, if nothing is said. The summary is of all
-    of them, also where only some results are asked for.
+    Of the ticks that fell due from `from` to before `to`: of the last day, if nothing is said. The summary is of
+    all of them, also where only some results are asked for.
     """
     now = services().clock()
     end = min(query.get("to", now), now)
     begin = query.get("from", end - DAY)
     if begin > end:
-        raise Invalid("not accepted as it is: from", {"from": ["accepted: an instant before `to`, and not to come"]})
+        raise Invalid(
+            "not accepted as it is: from", {"from": ["accepted: an instant before `to`, and not to come"]}
+        )
     window = Window(begin=begin, end=end, now=now)
     found = ledger.of_job(services().desk, numbered(job_id), window, services().ledger)
     if "result" not in query:

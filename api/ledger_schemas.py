@@ -33,7 +33,9 @@ class Results(fields.String):
 class LedgerQuerySchema(Strict):
     """Which ticks."""
 
-    begin = Instant(data_key="from", attribute="from", metadata=about("The first instant; else a day before `to`."))
+    begin = Instant(
+        data_key="from", attribute="from", metadata=about("The first instant; else a day before `to`.")
+    )
     end = Instant(data_key="to", attribute="to", metadata=about("Up to before this one; else now."))
     result = Results(metadata=about("Only ticks with one of these results, separated by commas."))
 
@@ -76,7 +78,7 @@ class SummarySchema(Schema):
     lost = fields.Integer()
     open = fields.Integer()
     unaccounted = fields.Integer()
-    unknown = fields.Integer()
+    forgotten = fields.Integer(data_key="unknown", attribute="unknown")
     unexpected = fields.Integer(metadata=about("Runs of ticks that were not expected."))
     lateness = fields.Nested(LatenessSchema, allow_none=True, metadata=about("Null where none ran."))
 

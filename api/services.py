@@ -30,7 +30,7 @@ class Services:
     max_batches: int = 3
     version: str
     clock: Callable[[], datetime] = utc_now
-    ledger: Rules = Rules()
+    ledger: Rules = field(default_factory=Rules)
     figures: Sequence[Collector] = ()
     """Of other parts in this process: they are shown with the API's."""
     leaving: Leaving = field(default_factory=Leaving)

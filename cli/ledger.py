@@ -13,7 +13,14 @@ from .fields import job_path
 from .show import Thing, field, json_option
 
 RESULTS = ("ran", "late", "skipped", "lost", "open", "unaccounted", "unknown")
-_STYLES = {"ran": "green", "late": "yellow", "skipped": "yellow", "lost": "red", "open": "cyan", "unaccounted": "red"}
+_STYLES = {
+    "ran": "green",
+    "late": "yellow",
+    "skipped": "yellow",
+    "lost": "red",
+    "open": "cyan",
+    "unaccounted": "red",
+}
 _TELLING = tuple(result for result in RESULTS if result != "ran")
 
 
@@ -43,7 +50,9 @@ COLUMNS = {
 
 @click.command()
 @click.argument("job_id", metavar="ID")
-@click.option("--from", "begin", help="From this instant on, such as 2030-01-31T00:00:00Z; else the last day.")
+@click.option(
+    "--from", "begin", help="From this instant on, such as 2030-01-31T00:00:00Z; else the last day."
+)
 @click.option("--to", "end", help="Up to this instant; else now.")
 @click.option("--all", "everything", is_flag=True, help="Also the ticks that ran in time.")
 @json_option

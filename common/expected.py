@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from cronkeeper.common.model import SkipReason, replace
 from cronkeeper.common.schedule import ONCE, ticks_between
 
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dated:
@@ -35,14 +37,14 @@ class Period:
     until: datetime | None = None
     reason: SkipReason | None = None
     """Why it is over, and so why its last ticks may have been skipped; None also where its one tick is done."""
-    begin: datetime = datetime.min.replace(tzinfo=UTC)
+    begin: datetime = _BEGINNING
     """The end of the period before it: no tick is in two of them."""
 
 
 def periods(job: Dated, past: Iterable[Period]) -> list[Period]:
     """All times in which the job was due, oldest first: those that are over, and the present one."""
     found: list[Period] = []
-    end = datetime.min.replace(tzinfo=UTC)
+    end = _BEGINNING
     for period in [*past, *_present(job)]:
         found.append(replace(period, begin=max(end, period.effective_from)))
         end = max(end, period.until) if period.until is not None else end

@@ -14,7 +14,6 @@ from cronkeeper.common.expected import Period
 from cronkeeper.common.model import Run, RunState, replace
 from cronkeeper.common.settings import Fleet
 
-
 REPORTS = timedelta(minutes=10)
 """How long reports may be under way."""
 

@@ -103,9 +103,7 @@ def keep(store: Store, reign: Reign, withdrawn: Sequence[tuple[Placed, Claim]], 
 
     How a run ended is left to its node, which knows what it wrote besides.
     """
-    told = [
-        _report(placed, run, RunState.CLAIMED) for placed, claim in withdrawn for run in claim.unfinished
-    ]
+    told = [_report(placed, run, RunState.CLAIMED) for placed, claim in withdrawn for run in claim.unfinished]
     told += [_skip(placed, skip, now) for placed, claim in withdrawn for skip in claim.skips]
     if not told:
         return

@@ -81,7 +81,9 @@ class Strays:
             for name in some or ()
             if _key(name) in wanted
         ]
-        found = [decode(each.data, Claim) for each in self._tree.get_many([*held, *parked]) if each is not None]
+        found = [
+            decode(each.data, Claim) for each in self._tree.get_many([*held, *parked]) if each is not None
+        ]
         return {run.run_id for claim in found for run in claim.unfinished}
 
     def _give_up(self, lost: Sequence[Run], reason: str, epoch: int, now: datetime) -> None:
@@ -99,7 +101,7 @@ class Strays:
 
 
 def _missing(old: Iterable[Run], live: Node | None, told: Node | None) -> list[Run]:
-    """Those that the node does not have, by its own word; all of one that is gone, none of one that says nothing."""
+    """What the node does not have, by its own word: all where it is gone, nothing where it does not say."""
     if live is None:
         return list(old)
     here = decode(told.data, Facts).runs if told is not None else None

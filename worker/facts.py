@@ -10,7 +10,6 @@ from cronkeeper.common.facts import Facts
 from cronkeeper.worker import machine
 from cronkeeper.worker.reload import Live
 
-
 MOST_RUNS = 1000
 """Runs that are told of: after an outage there may be very many that wait to be reported."""
 

@@ -31,7 +31,9 @@ def note_forgotten(conn: Connection, run_ids: Collection[str]) -> None:
     newest: dict[int, datetime] = {}
     for ids in chunks(run_ids):
         chosen = sa.select(run.c.job_id, sa.func.max(run.c.tick, type_=run.c.tick.type).label("tick"))
-        for row in conn.execute(chosen.where(run.c.id.in_(ids), run.c.tick.is_not(None)).group_by(run.c.job_id)):
+        for row in conn.execute(
+            chosen.where(run.c.id.in_(ids), run.c.tick.is_not(None)).group_by(run.c.job_id)
+        ):
             newest[row.job_id] = max(row.tick, newest.get(row.job_id, row.tick))
     for job_id, tick in sorted(newest.items()):
         earlier = sa.or_(job.c.forgotten_tick.is_(None), job.c.forgotten_tick < tick)

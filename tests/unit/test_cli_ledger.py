@@ -45,9 +45,7 @@ def test_what_did_not_simply_run_is_a_table_and_the_rest_a_sentence(say: Words, 
     assert titles.split() == ["TICK", "RESULT", "LATE", "BY", "STATE", "NODE", "RUN", "REASON"]
     assert "01:30 " in row
     assert row.split()[-6:] == ["skipped", "-", "skipped", "db1", "42.1.20300130T013000Z.1", "still_running"]
-    assert summary == (
-        "2 ticks were due: 1 ran, 1 skipped; from tick to start: p50 1.1s, p99 1.1s, max 1.1s"
-    )
+    assert summary == ("2 ticks were due: 1 ran, 1 skipped; from tick to start: p50 1.1s, p99 1.1s, max 1.1s")
 
 
 def test_all_ticks_of_any_time_can_be_asked_for(say: Words, api: FakeApi) -> None:

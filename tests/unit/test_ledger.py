@@ -129,7 +129,9 @@ def test_a_row_tells_of_its_whole_range_also_beyond_the_window_and_in_the_old_fo
     assert results(entries) == "RSSSS"
     assert {entry.run_id for entry in entries[1:]} == {tick_run_id(1, 1, at(90), 1)}
     old = f"too_late: the ticks from {at(1):%FT%TZ} to {at(3):%FT%TZ}"
-    entries = became([ran(at(0)), ran(at(3), state=RunState.SKIPPED, started_at=None, reason=old), ran(at(4))])
+    entries = became(
+        [ran(at(0)), ran(at(3), state=RunState.SKIPPED, started_at=None, reason=old), ran(at(4))]
+    )
     assert results(entries) == "RSSSR"
     assert entries[1].reason == "too_late"
 
