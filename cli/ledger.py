@@ -76,7 +76,8 @@ def sentence(found: dict[str, Any]) -> str:
     """The summary, in words."""
     counts, late = found["summary"], found["summary"]["lateness"]
     some = [f"{counts[result]} {result}" for result in RESULTS if counts[result]]
-    text = f"{counts['expected']} ticks were due" + (f": {', '.join(some)}" if some else "")
+    due = "1 tick was due" if counts["expected"] == 1 else f"{counts['expected']} ticks were due"
+    text = due + (f": {', '.join(some)}" if some else "")
     if counts["unexpected"]:
         text += f"; {counts['unexpected']} more ran unexpectedly"
     if late is not None:

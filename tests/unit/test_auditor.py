@@ -17,6 +17,7 @@ from cronkeeper.common.ledger import Result, Rules, Window
 from cronkeeper.common.model import Claim, Job, RunState, decode, encode, replace
 from cronkeeper.common.store.schema import job as job_rows
 from cronkeeper.common.store.schema import run as run_rows
+from cronkeeper.manager import auditor as auditing
 from cronkeeper.manager import ledger
 from cronkeeper.manager.auditor import REST, RETRY, Auditor
 
@@ -328,3 +329,20 @@ def test_jobs_that_ended_long_ago_are_not_looked_at(audited: Audited) -> None:
     audited.auditor = audited.another()
     audited.sweep()
     assert job.id not in audited.auditor._seen
+
+
+def test_a_sweep_looks_at_no_more_ticks_at_once_than_it_may_and_comes_to_the_last_job(
+    audited: Audited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auditing, "TICKS", 10)
+    monkeypatch.setattr(auditing, "JOBS", 3)
+    fleet = audited.fleet
+    jobs = [fleet.submit(schedule="* * * * *") for _ in range(5)]
+    fleet.go(60 * 8)
+    steps = 0
+    while audited.auditor.step(fleet.time.now) != REST:
+        steps += 1
+        assert len(audited.auditor._swept) <= 2 * steps
+    assert set(audited.auditor._seen) == {job.id for job in jobs}
+    audited.go(6)
+    assert all(seen > fleet.time.now - 4 * MINUTE for seen in audited.auditor._seen.values())
