@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.samples import NOW, hand_run
 
@@ -259,6 +259,7 @@ def histories(draw: st.DrawFn) -> tuple[list[Run], list[Period], datetime | None
     return runs, past, draw(st.none() | st.integers(0, 60).map(at))
 
 
+@settings(deadline=None)
 @given(histories(), st.integers(60, 300))
 def test_every_expected_tick_appears_once_in_order_and_the_sums_add_up(
     history: tuple[list[Run], list[Period], datetime | None], now: int
@@ -279,6 +280,7 @@ def test_every_expected_tick_appears_once_in_order_and_the_sums_add_up(
             assert (entry.result is Result.LATE) == (entry.lateness > 30)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_what_one_window_says_of_a_tick_the_parts_of_it_say_too(data: st.DataObject) -> None:
     runs, past, forgotten = data.draw(histories())
