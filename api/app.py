@@ -10,6 +10,7 @@ from . import (
     body,
     health,
     jobs,
+    ledger,
     metrics,
     nodes,
     openapi,
@@ -67,7 +68,7 @@ def create_app(given: Services) -> Flask:
     request_id.install(app)
     access.guard(app)
     api = openapi.Api(app, spec_kwargs={"extra_plugins": [openapi.Completing()]})
-    for each in (jobs, runs, nodes, tokens, artifacts, health, metrics, reports):
+    for each in (jobs, runs, ledger, nodes, tokens, artifacts, health, metrics, reports):
         api.register_blueprint(each.blueprint)
     app.register_blueprint(_docs())
     problems.register(app)

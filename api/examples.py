@@ -40,6 +40,44 @@ RUN = {
     "exit_code": 0,
     "reason": None,
 }
+_TICK = {
+    "tick": "2030-01-31T01:30:00Z",
+    "result": "ran",
+    "expected": True,
+    "lateness": 1.131,
+    "reason": None,
+    "run_id": _RUN_ID,
+    "state": "succeeded",
+    "started_at": "2030-01-31T01:30:01.131Z",
+    "node": "db1",
+}
+_SKIPPED = {
+    "tick": "2030-01-30T01:30:00Z",
+    "result": "skipped",
+    "state": "skipped",
+    "reason": "still_running",
+}
+LEDGER = {
+    "from": "2030-01-30T00:00:00Z",
+    "to": "2030-02-01T00:00:00Z",
+    "known_from": "2030-01-01T12:00:00.123456Z",
+    "summary": {
+        "expected": 2,
+        "ran": 1,
+        "late": 0,
+        "skipped": 1,
+        "lost": 0,
+        "open": 0,
+        "unaccounted": 0,
+        "unknown": 0,
+        "unexpected": 0,
+        "lateness": {"p50": 1.131, "p99": 1.131, "max": 1.131},
+    },
+    "ticks": [
+        _TICK | _SKIPPED | {"run_id": "42.1.20300130T013000Z.1", "lateness": None, "started_at": None},
+        _TICK,
+    ],
+}
 QUEUED = RUN | {
     "id": "42.1.hand-2f79527a.1",
     "tick": None,
@@ -181,6 +219,7 @@ ANSWERS: Mapping[tuple[str, str, str], Any] = {
     ("post", "/jobs/{job_id}/runs", "202"): QUEUED,
     ("post", "/jobs/{job_id}/runs", "200"): RUN | {"requested_by": "ann"},
     ("get", "/jobs/{job_id}/runs", "200"): [RUN],
+    ("get", "/jobs/{job_id}/ledger", "200"): LEDGER,
     ("get", "/runs/{run_id}", "200"): RUN,
     ("get", "/nodes", "200"): [NODE],
     ("get", "/nodes/{name}", "200"): ONE_NODE,

@@ -12,7 +12,7 @@ from marshmallow import ValidationError, fields, validate
 
 from cronkeeper.common import labels
 from cronkeeper.common.errors import Invalid, NotFound
-from cronkeeper.common.schedule import check_zone
+from cronkeeper.common.zone_names import check_zone
 
 from .services import services
 

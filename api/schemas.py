@@ -38,7 +38,7 @@ class Strict(Schema):
         super().__init__(**options)
         self.error_messages = {
             **self.error_messages,
-            "unknown": f"not a field here; accepted: {', '.join(self.load_fields)}",
+            "unknown": f"not a field here; accepted: {', '.join(map(_named, self.load_fields.items()))}",
             "type": "a JSON object is expected",
         }
 
@@ -46,6 +46,10 @@ class Strict(Schema):
         _say_it_in_our_words(field_obj)
         if isinstance(field_obj, fields.Enum):
             _say_it_in_our_words(field_obj.field)
+
+
+def _named(item: tuple[str, fields.Field[Any]]) -> str:
+    return item[0] if item[1].data_key is None else item[1].data_key
 
 
 def _say_it_in_our_words(field: fields.Field[Any]) -> None:

@@ -9,6 +9,7 @@ from flask import Flask, current_app
 from prometheus_client.registry import Collector
 
 from cronkeeper.common.clock import utc_now
+from cronkeeper.common.ledger import Rules
 from cronkeeper.manager.desk import Desk
 
 from .identity import Identity
@@ -29,6 +30,7 @@ class Services:
     max_batches: int = 3
     version: str
     clock: Callable[[], datetime] = utc_now
+    ledger: Rules = field(default_factory=Rules)
     figures: Sequence[Collector] = ()
     """Of other parts in this process: they are shown with the API's."""
     leaving: Leaving = field(default_factory=Leaving)

@@ -31,10 +31,10 @@ from cronkeeper.common.coordination.lease import Lease
 from cronkeeper.common.errors import CronkeeperError
 from cronkeeper.common.loop import run
 from cronkeeper.common.model import Node
-from cronkeeper.common.schedule import local_zone
 from cronkeeper.common.settings import Fleet, History
 from cronkeeper.common.signing import NodeKey
 from cronkeeper.common.waker import Stop, Waker, stop_on_signals
+from cronkeeper.common.zone_names import local_zone
 from cronkeeper.worker.assembly import ANYONE, Assembled, Settings, assemble
 from cronkeeper.worker.crontab_file import UserCrontab, crond_pid, crontab_command
 from cronkeeper.worker.reporter import HttpSend
@@ -152,19 +152,25 @@ def _store(home: Home) -> "Store":
 
 
 def _lead(home: Home, store: "Store", server: EmbeddedServer, fleet: Fleet, stop: Stop) -> list[Loop]:
+    from cronkeeper.common.ledger import Rules
+    from cronkeeper.manager.auditor import SPACING as BETWEEN_AUDITS
+    from cronkeeper.manager.auditor import Auditor
     from cronkeeper.manager.leader import SPACING as LEADERS_SPACING
     from cronkeeper.manager.leader import Leader, LeaderRules
+    from cronkeeper.manager.leadership import each_of
     from cronkeeper.manager.retention import SPACING as BETWEEN_BATCHES
     from cronkeeper.manager.retention import Retention
 
-    waker, bell = Waker(), Waker()
+    waker, bell, audit = Waker(), Waker(), Waker()
+    auditor = Auditor(server.connect(), store, Rules.of(fleet), audit.set)
     retention = Retention(store, DirectoryStore(home.artifacts), History(), bell.set)
     rules = LeaderRules(run_lease=fleet.run_lease, renew_every=LOOK_EVERY, first_grace=fleet.session_timeout)
     leader = Leader(server.connect(), store, Lease(None), rules, name="embedded", notify=waker.set)
-    leader.on_reign = retention.lead
+    leader.on_reign = each_of(retention.lead, auditor.lead)
     return [
         _loop("leader", lambda: run(leader.step, waker, stop, LEADERS_SPACING), waker),
         _loop("retention", lambda: run(retention.step, bell, stop, BETWEEN_BATCHES), bell),
+        _loop("auditor", lambda: run(auditor.step, audit, stop, BETWEEN_AUDITS), audit),
     ]
 
 

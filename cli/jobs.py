@@ -12,6 +12,7 @@ from .access import connected
 from .client import Client, Missing, Outdated, Refused
 from .ending import await_end, leave, run_path, sentence
 from .fields import CLEARED, DURATION, TYPES, fields, job_options, job_path
+from .ledger import ledger
 from .show import json_option
 from .upload import put_first
 
@@ -29,6 +30,9 @@ Job = dict[str, Any]
 @click.group()
 def job() -> None:
     """Create, look at, change, run and remove jobs."""
+
+
+job.add_command(ledger)
 
 
 @job.command()

@@ -1,16 +1,21 @@
-"""A manager of a cluster: the leader's loop, and beside it the one that removes what is old."""
+"""A manager of a cluster: the leader's loop, and beside it those that remove what is old and audit the ledger."""
 
 import os
 import socket
 import threading
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 from cronkeeper.common.coordination.lease import Lease
+from cronkeeper.common.ledger import Rules
 from cronkeeper.common.loop import run
 from cronkeeper.common.settings import Config
 from cronkeeper.common.waker import HungUp, Stop, Waker, stop_on_signals
+from cronkeeper.manager.auditor import SPACING as BETWEEN_AUDITS
+from cronkeeper.manager.auditor import Auditor
 from cronkeeper.manager.leader import SPACING, Leader, LeaderRules
+from cronkeeper.manager.leadership import each_of
 from cronkeeper.manager.retention import SPACING as BETWEEN_BATCHES
 from cronkeeper.manager.retention import Retention
 
@@ -30,9 +35,12 @@ def manage(path: Path | None, config: Config) -> None:
     )
     name = config.manager.name if config.manager.name else f"{socket.gethostname()}-{os.getpid()}"
     retention = Retention(store, wiring.artifacts(config), config.history, bell.set)
+    audit = Waker()
+    auditor = Auditor(tree, store, Rules.of(fleet), audit.set)
     leader = Leader(tree, store, Lease(fleet.session_timeout), rules, name=name, notify=waker.set)
-    leader.on_reign = retention.lead
-    _remove_what_is_old(retention, bell, stop)
+    leader.on_reign = each_of(retention.lead, auditor.lead)
+    _beside("retention", retention.step, bell, stop, BETWEEN_BATCHES)
+    _beside("auditor", auditor.step, audit, stop, BETWEEN_AUDITS)
     reread = rereading.of_manager(path, config)
 
     def step(now: datetime) -> float:
@@ -44,6 +52,5 @@ def manage(path: Path | None, config: Config) -> None:
     tree.close()
 
 
-def _remove_what_is_old(retention: Retention, bell: Waker, stop: Stop) -> None:
-    between = (retention.step, bell, stop, BETWEEN_BATCHES)
-    threading.Thread(target=run, args=between, name="retention", daemon=True).start()
+def _beside(name: str, step: Callable[[datetime], float], bell: Waker, stop: Stop, spacing: float) -> None:
+    threading.Thread(target=run, args=(step, bell, stop, spacing), name=name, daemon=True).start()

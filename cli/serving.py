@@ -69,6 +69,7 @@ def _app(config: Config, tokens: "dict[Role, str]", leaving: "Leaving") -> "Flas
     from cronkeeper.api.app import create_app
     from cronkeeper.api.identity import Identity
     from cronkeeper.api.services import Services
+    from cronkeeper.common.ledger import Rules
     from cronkeeper.manager.desk import Desk
     from cronkeeper.manager.tokens import find
 
@@ -82,5 +83,6 @@ def _app(config: Config, tokens: "dict[Role, str]", leaving: "Leaving") -> "Flas
             max_batches=max(1, config.api.threads // 2 - 1),
             version=version("cronkeeper"),
             leaving=leaving,
+            ledger=Rules.of(config.fleet),
         )
     )

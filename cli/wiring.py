@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from cronkeeper.common.config import require
 from cronkeeper.common.errors import Unavailable
-from cronkeeper.common.schedule import local_zone
 from cronkeeper.common.settings import Config
+from cronkeeper.common.zone_names import local_zone
 
 if TYPE_CHECKING:
     from cronkeeper.common.artifacts.store import ArtifactStore

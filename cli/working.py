@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 from cronkeeper.common import labels
 from cronkeeper.common.clock import utc_now
 from cronkeeper.common.loop import run
-from cronkeeper.common.schedule import local_zone
 from cronkeeper.common.settings import Config
 from cronkeeper.common.signing import NodeKey
 from cronkeeper.common.waker import HungUp, stop_on_signals
+from cronkeeper.common.zone_names import local_zone
 from cronkeeper.worker.assembly import Settings, assemble
 from cronkeeper.worker.guard import tell_guard
 from cronkeeper.worker.machine import boot_of

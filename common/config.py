@@ -16,8 +16,8 @@ import msgspec
 from cronkeeper.common import labels
 from cronkeeper.common.address import parse_address
 from cronkeeper.common.errors import Invalid
-from cronkeeper.common.schedule import check_zone
 from cronkeeper.common.settings import Config, History
+from cronkeeper.common.zone_names import check_zone
 
 PREFIX = "CRONKEEPER_"
 LEVELS = ("debug", "info", "warning", "error")

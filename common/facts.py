@@ -97,3 +97,5 @@ class Facts:
     configuration: Configuration | None = None
     conditions: tuple[Condition, ...] = ()
     """What is wrong there, each name once; told at once when it changes."""
+    runs: tuple[str, ...] | None = None
+    """The runs of which the node has something; None: it does not say, or has too many."""

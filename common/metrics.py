@@ -89,7 +89,18 @@ ROUNDS_PUT_OFF = Counter(
 )
 RUNS_LOST = Counter(
     "cronkeeper_manager_runs_lost",
-    "Runs that the leader gave up because their node is gone or was restarted.",
+    "Runs that the leader gave up because their node is gone or was restarted, or nobody has them any more.",
+    registry=MANAGER,
+)
+LEDGER_HOLES = Counter(
+    "cronkeeper_manager_ledger_holes",
+    "Ticks of which nothing tells what became of them, though later ones are accounted for; each once.",
+    registry=MANAGER,
+)
+LEDGER_OVERDUE = Gauge(
+    "cronkeeper_manager_jobs_overdue",
+    "Jobs of which nothing was heard since a tick that should have been dealt with long ago; 0 where it does not "
+    "lead.",
     registry=MANAGER,
 )
 

@@ -98,6 +98,8 @@ class SkipReason(StrEnum):
     """Its job was paused before the tick was claimed."""
     UNVOUCHED = "unvouched"
     """ZooKeeper was lost, and with it the word of whether it ran."""
+    REMOVED = "removed"
+    """Its job was removed before the tick was claimed. The ledger says so; no claim does."""
 
 
 class RunState(StrEnum):
@@ -359,6 +361,8 @@ class Report:
     ended_at: Moment | None = None
     exit_code: Small | None = None
     reason: str | None = None
+    first_tick: Moment | None = None
+    """Of ticks that were skipped together, the first; `tick` is the last."""
     stdout: Output | None = None
     stderr: Output | None = None
 
@@ -383,6 +387,8 @@ class Run:
     ended_at: datetime | None = None
     exit_code: int | None = None
     reason: str | None = None
+    first_tick: datetime | None = None
+    """Of ticks that were skipped together, the first; `tick` is the last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

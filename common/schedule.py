@@ -14,7 +14,6 @@ from itertools import islice, takewhile
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-import tzlocal
 from cronsim import CronSim, CronSimError
 
 from cronkeeper.common import every, instants
@@ -59,17 +58,22 @@ _INSTANT = timedelta(microseconds=1)
 _LAST_OR_NTH = re.compile(r"[LW#]")
 
 
-class Timed(Protocol):
-    """Anything with a schedule: a job, or its published spec."""
+class Recurring(Protocol):
+    """What says when instants come again and again."""
 
     @property
     def schedule(self) -> str | None: ...
     @property
-    def at(self) -> datetime | None: ...
-    @property
     def timezone(self) -> str: ...
     @property
     def effective_from(self) -> datetime: ...
+
+
+class Timed(Recurring, Protocol):
+    """Anything with a schedule: a job, or its published spec."""
+
+    @property
+    def at(self) -> datetime | None: ...
     @property
     def enabled(self) -> bool: ...
     @property
@@ -194,6 +198,12 @@ def _of_moment(schedule: str, timezone: str, moment: datetime, most: int) -> tup
     return tuple(islice(instants.ticks(_fields(schedule), ZoneInfo(timezone), moment), most))
 
 
+def ticks_between(of: Recurring, begin: datetime, end: datetime) -> Iterator[datetime]:
+    """The instants from `begin` to before `end`, oldest first."""
+    ticks = _ticks(of, begin - _INSTANT) if begin < end else ()
+    return takewhile(lambda tick: tick < end, ticks)
+
+
 def due_ticks(
     job: Timed, watermark: datetime | None, now: datetime, on_time: timedelta, most: int = 1
 ) -> Due:
@@ -264,7 +274,7 @@ def _until(job: Timed, after: datetime, now: datetime) -> Iterator[datetime]:
     return takewhile(lambda tick: tick <= now, _ticks(job, after))
 
 
-def _ticks(job: Timed, after: datetime) -> Iterator[datetime]:
+def _ticks(job: Recurring, after: datetime) -> Iterator[datetime]:
     """The ticks later than `after`, in UTC."""
     assert job.schedule is not None
     each = every.period(job.schedule)
@@ -275,20 +285,3 @@ def _ticks(job: Timed, after: datetime) -> Iterator[datetime]:
 
 def _fields(schedule: str) -> str:
     return NAMES.get(schedule, schedule)
-
-
-def local_zone() -> str:
-    """The name of this machine's time zone; UTC where it has none that is known by name."""
-    try:
-        return check_zone(tzlocal.get_localzone_name())
-    except (Invalid, LookupError, ValueError):
-        return "UTC"
-
-
-def check_zone(name: str) -> str:
-    """The name of a time zone, known to exist. Raises: Invalid."""
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, KeyError) as error:
-        raise Invalid(f"{name!r} is no time zone; an example of one: Europe/Berlin") from error
-    return name

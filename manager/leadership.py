@@ -24,6 +24,16 @@ class Deposed(Conflict):
     """Another one leads now."""
 
 
+def each_of(*told: Callable[[int | None], None]) -> Callable[[int | None], None]:
+    """Tells several parts of every reign."""
+
+    def tell(epoch: int | None) -> None:
+        for each in told:
+            each(epoch)
+
+    return tell
+
+
 class Reign:
     """One time of leading: its epoch, the fence for every write, and generations that nobody else gives."""
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from cronkeeper.common.artifacts.store import ArtifactStore, OutputName
 from cronkeeper.common.errors import CronkeeperError
 from cronkeeper.common.settings import History
-from cronkeeper.common.store import history, leader, outputs
+from cronkeeper.common.store import history, leader, outputs, schedules, ticks
 from cronkeeper.common.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ RETRY = 30.0
 JOBS = 100
 """How many jobs are looked at in one batch."""
 ROWS = 200
-"""How many runs are removed in one batch, and how many Idempotency-Keys: others wait for such a transaction."""
+"""How many rows of a kind are removed in one batch: others wait for such a transaction."""
 SCAN = 400
 """How many rows of one job's outputs are looked at in one batch."""
 KEY_DAYS = 7
@@ -102,15 +102,18 @@ class Retention:
         def work(connection: Connection) -> tuple[int, int]:
             leader.fence(connection, epoch)
             outputs.remove(connection, ids)
+            ticks.note_forgotten(connection, found.runs)
             removed = history.remove_runs(connection, found.runs)
             keys = history.forget_requests(connection, now - timedelta(days=KEY_DAYS), ROWS)
-            return removed, keys
+            before = _before(self.limits.runs_days, now)
+            periods = schedules.forget(connection, before, ROWS) if before is not None else 0
+            return removed, max(keys, periods)
 
-        removed, keys = self._store.transaction(work, writes=True)
+        removed, others = self._store.transaction(work, writes=True)
         if ids:
             log.info("%d old runs removed, and the output of %d", removed, len(ids))
         self._place = BEGINNING if found.following is None else found.following
-        return found.following is None and keys < ROWS
+        return found.following is None and others < ROWS
 
 
 def find(connection: Connection, limits: History, place: Place, now: datetime) -> Found:

@@ -19,10 +19,13 @@ from cronkeeper.common.model import (
     Report,
     Run,
     RunState,
+    Skip,
+    StartedBy,
     Unfinished,
     decode,
     encode,
     replace,
+    tick_run_id,
 )
 from cronkeeper.common.store import jobs, leader, runs
 from cronkeeper.common.store.store import Store
@@ -100,21 +103,43 @@ def settle_removed(store: Store, reign: Reign, board: Board, node: str, when: Wh
 
 
 def keep(store: Store, reign: Reign, withdrawn: Sequence[tuple[Placed, Claim]], now: datetime) -> None:
-    """Let SQL know of the runs in claims that are to go for good, for it may not have heard of them yet."""
-    going_on = [
+    """Let SQL know of what claims tell that are to go for good, for it may not have heard of that yet.
+
+    How a run ended is left to its node, which knows what it wrote besides.
+    """
+    told = [
         _called_off(placed, run, now) if run.waits else _report(placed, run, RunState.CLAIMED)
         for placed, claim in withdrawn
         for run in claim.unfinished
-        if run.outcome is None
     ]
-    if not going_on:
+    told += [_skip(placed, skip, now) for placed, claim in withdrawn for skip in claim.skips]
+    if not told:
         return
 
     def work(connection: Connection) -> None:
         leader.fence(connection, reign.epoch)
-        runs.record_many(connection, going_on, now)
+        runs.record_many(connection, told, now)
 
     store.transaction(work)
+
+
+def _skip(placed: Placed, skip: Skip, now: datetime) -> Report:
+    """As its node would report it."""
+    key = (placed.name.job_id, placed.name.copy)
+    return Report(
+        run_id=tick_run_id(*key, skip.last, 1),
+        job_id=placed.name.job_id,
+        copy=placed.name.copy,
+        tick=skip.last,
+        attempt=1,
+        gen=str(placed.name.gen),
+        node=placed.node,
+        started_by=StartedBy.CLOCK,
+        state=RunState.SKIPPED,
+        ended_at=now,
+        reason=skip.reason,
+        first_tick=None if skip.first == skip.last else skip.first,
+    )
 
 
 def _look(tree: Tree, board: Board, when: When) -> list[Abroad]:

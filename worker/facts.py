@@ -1,6 +1,7 @@
 """What a worker tells people of its machine, put together."""
 
 import platform
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -8,6 +9,14 @@ from pathlib import Path
 from cronkeeper.common.facts import Facts
 from cronkeeper.worker import machine
 from cronkeeper.worker.reload import Live
+
+MOST_RUNS = 1000
+"""Runs that are told of: after an outage there may be very many that wait to be reported."""
+
+
+def roll(entries: Collection[str]) -> tuple[str, ...] | None:
+    """The runs that are here, by their ids; None where there are too many to be told."""
+    return tuple(entries) if len(entries) <= MOST_RUNS else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

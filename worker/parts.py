@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from cronkeeper.common.coordination.lease import Lease
 from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.waker import Waker
 from cronkeeper.worker.claims import Me
+from cronkeeper.worker.facts import roll
 from cronkeeper.worker.journal import Journal
 from cronkeeper.worker.outbox import Outbox
 from cronkeeper.worker.standing import Standing
@@ -28,6 +30,9 @@ class Parts:
     journal: Journal
     reporter: Outbox
     waker: Waker
+
+    def __post_init__(self) -> None:
+        self.standing.runs = partial(roll, self.journal.entries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,7 @@ def of_skip(held: Held, skip: Skip, node: str, now: datetime) -> Report:
         state=RunState.SKIPPED,
         ended_at=now,
         reason=skip.reason + which,
+        first_tick=None if skip.first == skip.last else skip.first,
     )
 
 

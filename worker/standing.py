@@ -76,6 +76,8 @@ class Standing:
         """Whether a signal has asked for the configuration to be read again since the last call."""
         self.cron_findings: Callable[[], Sequence[Finding]] = lambda: ()
         """What is wrong with cron."""
+        self.runs: Callable[[], tuple[str, ...] | None] = lambda: None
+        """The runs of which there is something here, by their ids; None: it is not said."""
 
     @property
     def clock_offset(self) -> float:
@@ -182,6 +184,7 @@ class Standing:
             self._gather(self._live, now),
             configuration=self._reload.configuration,
             conditions=self.conditions,
+            runs=self.runs(),
         )
         if math.isnan(self.clock_offset):
             return facts

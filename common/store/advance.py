@@ -23,6 +23,7 @@ def advance(known: Run | None, report: Report, now: datetime) -> Run | None:
         gen=report.gen,
         claimed_at=known.claimed_at if report.claimed_at is None else report.claimed_at,
         started_at=known.started_at if report.started_at is None else report.started_at,
+        first_tick=report.first_tick,
         **end,
     )
 

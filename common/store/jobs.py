@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row
 from cronkeeper.common.errors import Conflict, NotFound
 from cronkeeper.common.model import Artifact, Definition, Job, JobStatus, NewJob, RunState, replace
 
+from . import schedules
 from .job_query import JobQuery, narrowed
 from .schema import REASON_LENGTH, job
 
@@ -124,11 +125,15 @@ def edit(conn: Connection, before: Job, new: Definition, effective_from: datetim
     which = sa.and_(job.c.id == before.id, job.c.rev == before.rev)
     if conn.execute(sa.update(job).where(which).values(columns)).rowcount != 1:
         raise Conflict(f"job {before.id} was changed at this moment by somebody else")
+    schedules.note_edit(conn, before, after)
     return after
 
 
 def remove(conn: Connection, job_id: int, now: datetime) -> Job:
     """End a job by somebody's wish; one that is finished already stays as it is. Raises: NotFound."""
+    before = get(conn, job_id)
+    if before.ended_at is None:
+        schedules.note_removal(conn, before, now)
     finished = sa.and_(job.c.ended_at.is_not(None), job.c.status == JobStatus.FINISHED)
     _end(conn, sa.and_(job.c.id == job_id, ~finished), now, JobStatus.FINISHED)
     return get(conn, job_id)

@@ -32,6 +32,7 @@ _REPORTED = (
     "ended_at",
     "exit_code",
     "reason",
+    "first_tick",
 )
 _ADVANCE = (
     sa.update(run)
@@ -75,7 +76,7 @@ def get(conn: Connection, run_id: str) -> Run:
 
 def by_ids(conn: Connection, run_ids: Iterable[str]) -> dict[str, Run]:
     """Those of the runs that exist, by their ids."""
-    found = (_runs(conn, _BY_IDS, {"ids": chunk}) for chunk in chunks(run_ids))
+    found = (of_rows(conn, _BY_IDS, {"ids": chunk}) for chunk in chunks(run_ids))
     return {one.id: one for some in found for one in some}
 
 
@@ -95,7 +96,7 @@ def listing(
         moment, run_id = before
         older = sa.or_(run.c.created_at < moment, run.c.id < run_id)
         chosen = chosen.where(run.c.created_at <= moment, older)
-    return _runs(conn, chosen.order_by(run.c.created_at.desc(), run.c.id.desc()).limit(limit))
+    return of_rows(conn, chosen.order_by(run.c.created_at.desc(), run.c.id.desc()).limit(limit))
 
 
 def newest(conn: Connection, job_ids: Iterable[int]) -> dict[int, Run]:
@@ -126,7 +127,7 @@ def output(conn: Connection, run_id: str, stream: Stream) -> Output | None:
 def queued(conn: Connection, limit: int = 1000) -> list[Run]:
     """Up to `limit` runs that wait for the leader to send them to a node, oldest first."""
     waiting = sa.select(run).where(run.c.state == RunState.QUEUED, run.c.gen.is_(None))
-    return _runs(conn, waiting.order_by(run.c.created_at, run.c.id).limit(limit))
+    return of_rows(conn, waiting.order_by(run.c.created_at, run.c.id).limit(limit))
 
 
 def waiting(conn: Connection, job_id: int) -> int:
@@ -157,7 +158,13 @@ def undispatch_all(conn: Connection) -> None:
 def unfinished_on(conn: Connection, node: str) -> list[Run]:
     """The runs that a node has claimed or started and not ended."""
     states = (RunState.CLAIMED, RunState.RUNNING)
-    return _runs(conn, sa.select(run).where(run.c.state.in_(states), run.c.node == node))
+    return of_rows(conn, sa.select(run).where(run.c.state.in_(states), run.c.node == node))
+
+
+def nodes_of_unfinished(conn: Connection) -> list[str]:
+    """The nodes that have claimed or started runs which have not ended."""
+    unended = sa.and_(run.c.state.in_((RunState.CLAIMED, RunState.RUNNING)), run.c.node.is_not(None))
+    return list(conn.scalars(sa.select(run.c.node).where(unended).distinct().order_by(run.c.node)))
 
 
 def lose(conn: Connection, run_id: str, reason: str, now: datetime) -> bool:
@@ -275,5 +282,6 @@ def _rows(steps: Iterable[_Step]) -> Iterator[list[dict[str, Any]]]:
         yield rows
 
 
-def _runs(conn: Connection, chosen: sa.Select[Any], values: dict[str, Any] | None = None) -> list[Run]:
+def of_rows(conn: Connection, chosen: sa.Select[Any], values: dict[str, Any] | None = None) -> list[Run]:
+    """The runs that a selection of whole rows finds."""
     return [Run(**row._asdict()) for row in conn.execute(chosen, values)]

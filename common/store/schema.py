@@ -22,6 +22,7 @@ from cronkeeper.common.model import (
     OnNodeLoss,
     Retry,
     RunState,
+    SkipReason,
     StartedBy,
     WhenIsolated,
 )
@@ -154,6 +155,8 @@ job = _table(
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("updated_at", Instant, nullable=False),
     sa.Column("ended_at", Instant),
+    # The newest tick of which the run was removed as old: what became of those up to it may be forgotten.
+    sa.Column("forgotten_tick", Instant),
     sa.Index(None, "unpublished", "id"),
     sa.Index(None, "ended_at", "id"),
     sa.Index(None, "name", "id"),
@@ -189,8 +192,25 @@ run = _table(
     sa.Column("ended_at", Instant),
     sa.Column("exit_code", sa.Integer),
     sa.Column("reason", sa.String(REASON_LENGTH)),
+    # Of ticks that were skipped together the first; `tick` and the id are the last one's.
+    sa.Column("first_tick", Instant),
     sa.Index(None, "job_id", "created_at", "id"),
     sa.Index(None, "state", "node"),
+)
+
+# When a job was due before it was edited, paused or removed: what it says now is in `job`. The rev is the last
+# one that said so. From effective_from to before `until` this made its ticks, and `reason` is why no longer.
+past_schedule = _table(
+    "past_schedule",
+    sa.Column("job_id", Number, primary_key=True, autoincrement=False),
+    sa.Column("rev", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("schedule", sa.String(1000), nullable=False),
+    sa.Column("at", Instant),
+    sa.Column("timezone", sa.String(64), nullable=False),
+    sa.Column("effective_from", Instant, nullable=False),
+    sa.Column("until", Instant, nullable=False),
+    sa.Column("reason", _choice(SkipReason), nullable=False),
+    sa.Index(None, "until"),
 )
 
 run_output = _table(

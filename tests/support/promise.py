@@ -2,16 +2,21 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 
 import sqlalchemy as sa
 
 from cronkeeper.common.coordination import paths
+from cronkeeper.common.ledger import Result, Rules, Window
 from cronkeeper.common.store.job_query import JobQuery
 from cronkeeper.common.store.schema import leader, metadata, schema_info
 from cronkeeper.common.store.store import Store
-from cronkeeper.manager import jobs
+from cronkeeper.manager import jobs, ledger
 
 from .fleet import Fleet
+
+AT_ONCE = Rules(patience=timedelta(0))
+DAY = timedelta(days=1)
 
 
 def blank(store: Store) -> Store:
@@ -29,7 +34,7 @@ def blank(store: Store) -> Store:
 
 def complaints(fleet: Fleet) -> list[str]:
     """Everything that is not as it must be."""
-    return [*_of_starts(fleet), *_of_tree(fleet), *_of_jobs(fleet), *_of_nodes(fleet)]
+    return [*_of_starts(fleet), *_of_tree(fleet), *_of_jobs(fleet), *_of_nodes(fleet), *_of_ledger(fleet)]
 
 
 def _of_starts(fleet: Fleet) -> Iterator[str]:
@@ -81,3 +86,12 @@ def _of_nodes(fleet: Fleet) -> Iterator[str]:
             and reporter.waiting()
         ):
             yield f"{name} has {reporter.waiting()} reports"
+
+
+def _of_ledger(fleet: Fleet) -> Iterator[str]:
+    now = fleet.time.now
+    for job in jobs.listing(fleet.desk, JobQuery(limit=1000)):
+        found = ledger.of_job(fleet.desk, job.id, Window(begin=now - DAY, end=now, now=now), AT_ONCE)
+        for entry in found.ticks:
+            if entry.result is Result.UNACCOUNTED:
+                yield f"nothing tells what became of the tick {entry.tick} of job {job.id}"

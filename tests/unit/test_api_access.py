@@ -19,6 +19,7 @@ ENDPOINTS = [
     ("DELETE", "/jobs/1"),
     ("POST", "/jobs/1/runs"),
     ("GET", "/jobs/1/runs"),
+    ("GET", "/jobs/1/ledger"),
     ("GET", "/runs/1"),
     ("GET", "/runs/1/stdout"),
     ("GET", "/runs/1/stderr"),

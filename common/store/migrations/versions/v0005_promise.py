@@ -1,4 +1,4 @@
-"""What is to become of runs that failed, or were lost with their node, and of claims that are lost with the tree.
+"""What is to become of runs that failed or were lost, what the ledger needs, and what claims that are lost need.
 
 As in the first step, what was done before is left as it is.
 """
@@ -12,19 +12,44 @@ down_revision = "0004"
 oldest = "0003"
 """The oldest form whose code can work with this one."""
 
+INSTANT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 WORD = sa.String(16)
 LONG_TEXT = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql")
 
 
 def upgrade() -> None:
-    """Nothing was tried again before, and nothing was stopped."""
-    _add("job", sa.Column("retry", LONG_TEXT))
-    _add("job", sa.Column("on_node_loss", WORD, nullable=False, server_default="fail"))
-    _add("job", sa.Column("when_isolated", WORD, nullable=False, server_default="finish"))
-    _add("leader", sa.Column("tree_epoch", NUMBER))
+    """Nothing was tried again before, and of the past only the schedules are known that jobs have now."""
+    _column("job", sa.Column("retry", LONG_TEXT))
+    _column("job", sa.Column("on_node_loss", WORD, nullable=False, server_default="fail"))
+    _column("job", sa.Column("when_isolated", WORD, nullable=False, server_default="finish"))
+    _column("leader", sa.Column("tree_epoch", NUMBER))
+    _column("run", sa.Column("first_tick", INSTANT))
+    _column("job", sa.Column("forgotten_tick", INSTANT))
+    op.create_table(
+        "past_schedule",
+        sa.Column("job_id", NUMBER, primary_key=True, autoincrement=False),
+        sa.Column("rev", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("schedule", sa.String(1000), nullable=False),
+        sa.Column("at", INSTANT),
+        sa.Column("timezone", sa.String(64), nullable=False),
+        sa.Column("effective_from", INSTANT, nullable=False),
+        sa.Column("until", INSTANT, nullable=False),
+        sa.Column("reason", sa.String(16), nullable=False),
+        if_not_exists=True,
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_bin",
+    )
+    _index("past_schedule", "until")
 
 
-def _add(table: str, column: sa.Column[object]) -> None:
-    if column.name not in {each["name"] for each in sa.inspect(op.get_bind()).get_columns(table)}:
+def _column(table: str, column: sa.Column[object]) -> None:
+    if column.name not in {known["name"] for known in sa.inspect(op.get_bind()).get_columns(table)}:
         op.add_column(table, column)
+
+
+def _index(table: str, *columns: str) -> None:
+    name = f"ix_{table}_{'_'.join(columns)}"
+    if name not in {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)}:
+        op.create_index(name, table, list(columns))
