@@ -32,6 +32,8 @@ ENDPOINTS = [
     ("GET", "/nodes/<name>"),
     ("DELETE", "/nodes/<name>"),
     ("POST", "/nodes/<name>/reload"),
+    ("POST", "/nodes/<name>/drain"),
+    ("POST", "/nodes/<name>/undrain"),
     ("PUT", "/artifacts"),
     ("GET", "/metrics"),
     ("GET", "/tokens"),
@@ -196,11 +198,14 @@ def test_a_node_is_added_once_for_each_name(office: Office, public_key: str) -> 
         "version": None,
         "boot_id": None,
         "added_at": "2026-03-01T12:00:00.123456Z",
+        "drained_at": None,
+        "runs": 0,
+        "waiting": None,
         "facts": None,
     }
     assert again.status_code in (200, 201)
     assert again.json == first.json
-    in_list = {name: value for name, value in first.json.items() if name != "facts"}
+    in_list = {name: value for name, value in first.json.items() if name not in ("facts", "runs", "waiting")}
     assert office.call("GET", "/nodes").json == [in_list]
 
     other = {"name": "web-1.example", "public_key": NodeKey.generate().public}
@@ -258,6 +263,7 @@ def test_a_live_node_is_shown_with_what_it_says_of_itself(office: Office) -> Non
             "version": "9",
             "boot_id": "boot",
             "added_at": "2026-03-01T12:00:00.123456Z",
+            "drained_at": None,
         }
     ]
     office.tree.disconnect()

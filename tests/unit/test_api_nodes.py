@@ -71,10 +71,11 @@ def test_a_node_is_shown_with_the_facts_of_its_machine(alpha: Office) -> None:
     assert found["facts"].keys() == examples.FACTS.keys()
 
 
-def test_the_list_of_nodes_has_no_facts_and_costs_none(alpha: Office) -> None:
+def test_the_list_of_nodes_has_neither_facts_nor_runs_and_costs_none(alpha: Office) -> None:
     (listed,) = alpha.call("GET", "/nodes").json or []
     shown = alpha.call("GET", "/nodes/alpha").json or {}
-    assert listed == {name: value for name, value in shown.items() if name != "facts"}
+    alone = ("facts", "runs", "waiting")
+    assert listed == {name: value for name, value in shown.items() if name not in alone}
 
 
 def test_facts_are_null_while_the_tree_is_away(alpha: Office) -> None:

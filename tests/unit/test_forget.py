@@ -102,6 +102,7 @@ def test_the_list_of_nodes_says_how_many_jobs_each_takes(say: Words, api: FakeAp
         "crond": True,
         "version": "1",
         "added_at": "2026-03-01T12:00:00Z",
+        "drained_at": None,
     }
     takes = {"alpha": 0, "beta": 40, "gamma": None}
     api.answer("GET", "/nodes", Given(200, [node | {"name": n, "capacity": c} for n, c in takes.items()]))
