@@ -15,8 +15,10 @@ log = logging.getLogger(__name__)
 
 EVERY = 60.0
 """Seconds from one time to the next; the first one is as long after the beginning of a reign."""
-LOOKS = 5
-"""How often other jobs are chosen in place of those that turn out to be running."""
+LOOKS = 20
+"""How often jobs are chosen in place of those that turn out to be running: by then each of a node has been."""
+MOST_READ = 2000
+"""Claims after which no others are looked for, for the leader has more to do."""
 
 
 class Rebalance:
@@ -56,7 +58,7 @@ class Rebalance:
             read = self._read(board, unread)
             versions |= read
             busy.update(key for key in unread if key not in read)
-            if len(read) == len(unread):
+            if len(read) == len(unread) or len(versions) + len(busy) >= MOST_READ:
                 break
         return {key: (node, versions[key]) for key, node in chosen.items() if key in versions}
 
