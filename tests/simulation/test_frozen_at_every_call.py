@@ -12,6 +12,7 @@ from support.promise import blank, complaints
 
 from cronkeeper.common.model import RunState
 from cronkeeper.common.store.store import Store
+from cronkeeper.worker.run_folder import RunFolder
 
 TWICE = "1,3 * * * *"
 """Due at 12:01, half a minute after the beginning, and once more when all is over."""
@@ -45,10 +46,19 @@ def freeze_after(fleet: Fleet, name: str) -> Bring[object]:
 
 
 def stand_still(fleet: Fleet, name: str) -> None:
-    """The daemon alone: what it has started goes on."""
+    """The daemon alone: what it has started goes on. Nothing that a node had is its own when it wakes."""
     parts = {part: fleet.loops.pop(part) for part in (name, f"{name}'s reporter") if part in fleet.loops}
+    fleet.daemons[name].tree.disconnect()
     fleet.go(FROZEN)
+    fleet.daemons[name].tree.reconnect()
     fleet.loops |= parts
+    if name in fleet.machines:
+        fleet.machines[name].wrap = refuse  # type: ignore[method-assign]
+
+
+def refuse(folder: RunFolder) -> None:
+    """In place of a wrapper."""
+    raise AssertionError(f"{folder.plan.run_id} is started by a node that has lost it")
 
 
 @pytest.mark.parametrize("freeze", [freeze_before, freeze_after])
