@@ -17,8 +17,10 @@ EVERY = 60.0
 """Seconds from one time to the next; the first one is as long after the beginning of a reign."""
 LOOKS = 20
 """How often jobs are chosen in place of those that turn out to be running: by then each of a node has been."""
+MOST_GONE_THROUGH = 200_000
+"""Jobs that all the looks of one time go through together: with very many in the fleet there are fewer looks."""
 MOST_READ = 2000
-"""Claims after which no others are looked for, for the leader has more to do."""
+"""Claims after which there are no more looks: the leader has other things to do."""
 
 
 class Rebalance:
@@ -52,7 +54,7 @@ class Rebalance:
         versions: dict[JobKey, int] = {}
         busy: set[JobKey] = set()
         chosen: dict[JobKey, str] = {}
-        for _ in range(LOOKS):
+        for _ in range(max(1, min(LOOKS, MOST_GONE_THROUGH // max(1, len(board.placed))))):
             chosen = spread(on, board.wanted, board.sites(), busy)
             unread = [key for key in chosen if key not in versions]
             read = self._read(board, unread)
