@@ -138,6 +138,7 @@ NODE = {
         }
     ],
     "added_at": _CREATED,
+    "drained_at": None,
 }
 FACTS = {
     "hostname": "db1.example",
@@ -163,7 +164,7 @@ FACTS = {
     "clock_error": 0.0018,
     "configuration": {"loaded_at": _CREATED, "error": None, "needs_restart": [], "request": None},
 }
-ONE_NODE = NODE | {"facts": FACTS}
+ONE_NODE = NODE | {"runs": 2, "waiting": None, "facts": FACTS}
 NEW_NODE = {"name": "db1", "public_key": "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}
 TOKEN = {
     "id": "3",
@@ -224,9 +225,12 @@ ANSWERS: Mapping[tuple[str, str, str], Any] = {
     ("get", "/nodes", "200"): [NODE],
     ("get", "/nodes/{name}", "200"): ONE_NODE,
     ("post", "/nodes/{name}/reload", "202"): {"request": "5d2c81f0"},
+    ("post", "/nodes/{name}/drain", "200"): ONE_NODE | {"drained_at": _CREATED, "waiting": 2},
+    ("post", "/nodes/{name}/undrain", "200"): ONE_NODE,
     ("post", "/nodes", "201"): ONE_NODE
     | {
         "facts": None,
+        "runs": 0,
         "live": False,
         "jobs": 0,
         **dict.fromkeys(("crond", "labels", "capacity", "version", "boot_id")),

@@ -46,6 +46,33 @@ def reload(name: str) -> dict[str, str]:
     return {"request": request}
 
 
+@blueprint.route("/nodes/<name>/drain", methods=["POST"])
+@admins_only("draining a node")
+@blueprint.response(200, schemas.NODE)
+def drain(name: str) -> NodeView:
+    """Let a node have no jobs until it is undrained
+
+    For admins only. It gets no new ones, and each that it has goes to another node as soon as none of its runs goes
+    on, or waits where none will do. When `jobs` and `runs` are 0, nothing is left there.
+    """
+    nodes.drain(services().desk, name, actor().name, services().clock())
+    log.info("node %s drained by %s", name, actor().name)
+    return nodes.get(services().desk, name)
+
+
+@blueprint.route("/nodes/<name>/undrain", methods=["POST"])
+@admins_only("undraining a node")
+@blueprint.response(200, schemas.NODE)
+def undrain(name: str) -> NodeView:
+    """Let a node have jobs again
+
+    For admins only. What it alone may have comes back within seconds, and others little by little.
+    """
+    nodes.undrain(services().desk, name, actor().name, services().clock())
+    log.info("node %s undrained by %s", name, actor().name)
+    return nodes.get(services().desk, name)
+
+
 @blueprint.route("/nodes/<name>", methods=["DELETE"])
 @admins_only("forgetting a node")
 @blueprint.response(204)

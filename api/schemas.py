@@ -145,6 +145,11 @@ class NodeSchema(Schema):
         metadata=about("What is wrong with it; null while it is not live."),
     )
     added_at = Instant(attribute="node.added_at")
+    drained_at = Instant(
+        attribute="node.drained_at",
+        allow_none=True,
+        metadata=about("Since when it is to have no jobs; null: it may have some."),
+    )
 
     def _boot_id(self, view: NodeView) -> str | None:
         return view.live.boot_id if view.live is not None else None
@@ -153,6 +158,14 @@ class NodeSchema(Schema):
 class OneNodeSchema(NodeSchema):
     """A node, and what is known of its machine."""
 
+    runs = fields.Integer(metadata=about("Those that go on there, as far as it has reported."))
+    waiting = fields.Integer(
+        allow_none=True,
+        metadata=about(
+            "Of a drained node: how many of its jobs wait for a run there to end. Null where it is not drained, "
+            "and while the coordination service does not answer."
+        ),
+    )
     facts = fields.Nested(
         FactsSchema, allow_none=True, metadata=about("Null while it has told nothing, or none can be read.")
     )

@@ -4,7 +4,7 @@ from .cells import NOTHING, Cell, cell, duration, instant, printable
 from .show import Rows, Thing
 
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
-OF_THE_NODE = ("name", "live", "jobs", "labels", "added_at")
+OF_THE_NODE = ("name", "live", "jobs", "runs", "labels", "added_at", "drained_at")
 CRONDS = {"debian": "Debian's cron", "other": "of a kind that is not known", "none": "none"}
 
 
@@ -22,7 +22,7 @@ def conditions(node: Thing) -> Cell:
 def rows(node: Thing) -> Rows:
     """What the API says of a node, line by line."""
     known = [(name.removesuffix("_at"), [cell(name, node[name])]) for name in OF_THE_NODE]
-    known.insert(3, ("capacity", [capacity(node)]))
+    known.insert(4, ("capacity", [capacity(node)]))
     wrong = node.get("conditions")
     said = [f"{each['name']} since {instant(each['since'])}: {each['reason']}" for each in wrong or ()]
     known.insert(2, ("conditions", [(printable(text), "yellow") for text in said] or [NOTHING]))

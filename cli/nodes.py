@@ -10,6 +10,7 @@ from . import node_view
 from . import show as shown
 from .access import connected
 from .client import Client, Refused, path_to
+from .node_drain import drain, undrain
 from .node_reload import reload
 from .show import field, json_option
 
@@ -23,6 +24,7 @@ COLUMNS = {
     "conditions": node_view.conditions,
     "version": field("version"),
     "added": field("added_at"),
+    "drained": field("drained_at"),
 }
 
 
@@ -79,7 +81,8 @@ def forget(client: Client, name: str, as_json: bool) -> None:
     shown.answer({"name": name}, f"node {name} is forgotten; its jobs go where they may", as_json=as_json)
 
 
-node.add_command(reload)
+for word in (reload, drain, undrain):
+    node.add_command(word)
 
 
 @contextmanager

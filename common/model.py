@@ -409,6 +409,8 @@ class Node:
     name: str
     public_key: str
     added_at: datetime
+    drained_at: datetime | None = None
+    """Since when it is to have no jobs; None: it may have some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.model import ClaimName, Job, LiveNode, decode
+from cronkeeper.common.store.nodes import Roll
 from cronkeeper.manager.placement import NOTHING, JobKey, Labels, Site, Wants, wants
 from cronkeeper.manager.publish import NOWHERE, Move, Placed
 
@@ -21,6 +22,8 @@ class Board:
     """Every node that has ever been live, but for those that were forgotten and seen off."""
     known: frozenset[str] = frozenset()
     """The nodes that SQL knows: no other one gets jobs, since its reports are refused."""
+    drained: frozenset[str] = frozenset()
+    """Those of them that are to have no jobs."""
     seen: set[str] = field(default_factory=set)
     """Nodes that have been live since the reign began."""
     absent_since: dict[str, float] = field(default_factory=dict)
@@ -42,7 +45,7 @@ class Board:
         """The picture as the tree shows it, with the memory of the picture before. Raises: Unavailable."""
         board = cls()
         if before is not None:
-            board.known = before.known
+            board.known, board.drained = before.known, before.drained
             board.live, board.seen, board.absent_since = before.live, before.seen, before.absent_since
             board.abroad.update(before.abroad)
         tree.sync()
@@ -85,12 +88,13 @@ class Board:
         self.absent_since = {node: self.absent_since.get(node, clock) for node in self.nodes - live.keys()}
         return live != before
 
-    def know_nodes(self, known: Iterable[str]) -> bool:
-        """Take note of which nodes were added, and not forgotten since; True where that is news."""
-        before, self.known = self.known, frozenset(known)
-        for node in before ^ self.known:
+    def know_nodes(self, roll: Roll) -> bool:
+        """Take note of who is in the fleet, and which of them are drained; True where that is news."""
+        others = (self.known ^ roll.known) | (self.drained ^ roll.drained)
+        self.known, self.drained = roll.known, roll.drained
+        for node in others:
             self._look_at(self._on.get(node, ()))
-        return before != self.known
+        return bool(others)
 
     def forgotten(self) -> list[str]:
         """The nodes that have left the fleet, by name: SQL does not know them, and they are not live."""
@@ -117,8 +121,13 @@ class Board:
         self._look_at([(job.id, 1)])
 
     def sites(self) -> dict[str, Site]:
-        """Where jobs can be: the live nodes that are known."""
-        return {name: self._site(name, node) for name, node in self.live.items() if name in self.known}
+        """Where jobs can be: the live nodes that are known, and not drained."""
+        takers = self.known - self.drained
+        return {name: self._site(name, node) for name, node in self.live.items() if name in takers}
+
+    def drained_sites(self) -> dict[str, Site]:
+        """Where jobs could be, were it not drained."""
+        return {name: self._site(name, self.live[name]) for name in self.drained if name in self.live}
 
     def on(self, node: str) -> dict[JobKey, Placed]:
         """What lies on a node."""
@@ -162,7 +171,7 @@ class Board:
                 self.misplaced.pop(key, None)
 
     def _will_do(self, job_id: int, node: LiveNode) -> bool:
-        if node.name not in self.known:
+        if node.name not in self.known or node.name in self.drained:
             return False
         demand = self.wanted.get(job_id)
         return demand is None or bool(demand.met_by({node.name: self._site(node.name, node)}))

@@ -21,17 +21,17 @@ from cronkeeper.manager.publish import Move, Placed, carry_out
 log = logging.getLogger(__name__)
 
 
-def known_for_certain(store: Store, reign: Reign) -> list[str]:
-    """The names of all nodes, by the SQL that this reign is of.
+def known_for_certain(store: Store, reign: Reign) -> nodes.Roll:
+    """Who is in the fleet, by the SQL that this reign is of.
 
     So nothing is taken off a node on the word of a copy that lags behind, or was put back to an earlier day.
 
     Raises: Unavailable; Conflict, where it is another's.
     """
 
-    def work(connection: Connection) -> list[str]:
+    def work(connection: Connection) -> nodes.Roll:
         leader.fence(connection, reign.epoch)
-        return nodes.names(connection)
+        return nodes.roll(connection)
 
     return store.transaction(work)
 
@@ -53,7 +53,8 @@ def park(tree: Tree, store: Store, reign: Reign, board: Board, node: str) -> lis
     ]
     done = carry_out(tree, reign, moves, dead=node)
     if done:
-        log.warning("node %s was forgotten: %d jobs are taken off it", node, len(done), extra={"node": node})
+        why = "drained and gone" if node in board.drained else "forgotten"
+        log.warning("node %s is %s: %d jobs are taken off it", node, why, len(done), extra={"node": node})
     return done
 
 

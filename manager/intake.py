@@ -27,8 +27,8 @@ class Pending:
     changes: dict[int, int]
     queued: Sequence[Run]
     asked: Asked
-    nodes: Sequence[str] | None
-    """All that SQL knows; None where it was not looked at."""
+    nodes: nodes.Roll | None
+    """As SQL knows them; None where it was not looked at."""
 
 
 class Intake:
@@ -66,7 +66,7 @@ class Intake:
             told_of = jobs.by_ids(connection, changes)
             page = jobs.unpublished(connection, self._scanned, SCAN_PAGE) if scan else []
             together = list({job.id: job for job in (*told_of, *page)}.values())
-            known = nodes.names(connection) if scan else None
+            known = nodes.roll(connection) if scan else None
             return page, Pending(together, changes, runs.queued(connection), told, known)
 
         page, pending = self._store.transaction(work)

@@ -15,18 +15,21 @@ from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.coordination.watch import ChildWatch
 from cronkeeper.common.errors import Conflict, NotFound, Unavailable
 from cronkeeper.common.log import about
-from cronkeeper.common.model import Claim, ClaimName, Job
+from cronkeeper.common.model import ClaimName, Job
 from cronkeeper.common.store import jobs, leader
 from cronkeeper.common.store.jobs import Publication
+from cronkeeper.common.store.nodes import Roll
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager import dispatch, figures, forgotten, news, settle
 from cronkeeper.manager.asked import say_published
 from cronkeeper.manager.board import Board
+from cronkeeper.manager.changes import changes
 from cronkeeper.manager.intake import Intake
 from cronkeeper.manager.leadership import Leadership, Reign
 from cronkeeper.manager.moves import nodes_left, relocate
 from cronkeeper.manager.placement import JobKey, place
 from cronkeeper.manager.publish import Move, Placed, carry_out
+from cronkeeper.manager.rebalance import Rebalance
 from cronkeeper.manager.restoring import Restoring
 
 log = logging.getLogger(__name__)
@@ -73,6 +76,7 @@ class Leader:
         self._live_watch = ChildWatch(tree, paths.LIVE, notify)
         self._reign: Reign | None = None
         self._board: Board | None = None
+        self._rebalance: Rebalance | None = None
         self._stale = False
         self._buried: set[str] = set()
         """Dead nodes whose runs of removed jobs have been given up."""
@@ -90,6 +94,7 @@ class Leader:
             if reign is not self._reign:  # others may have led meanwhile: nothing of before holds
                 self._reign, self._board = reign, None
                 self._buried, self._unrecorded, self._restoring = set(), [], Restoring()
+                self._rebalance = None if reign is None else Rebalance(self._tree, reign, clock)
                 self.on_reign(None if reign is None else reign.epoch)
             if reign is None:
                 return self._rules.renew_every
@@ -116,6 +121,8 @@ class Leader:
             wait = self._take_in(reign, board, now, clock)
         if self._in_time():
             self._settle(reign, board, now, clock)
+        if self._in_time():
+            self._even_out(reign, board, clock)
         return wait
 
     def _in_time(self) -> bool:
@@ -148,7 +155,7 @@ class Leader:
         """Move the jobs of dead nodes, if there is a live one to take them; `edited`: as they are now."""
         for node in sorted(board.absent_since) if board.live else ():
             placed = board.on(node)
-            if not placed or (node not in board.seen and not self._waited_for(board, node, clock)):
+            if not placed or not self._is_dead(board, node, clock):
                 continue
             chosen = place(placed, board.wanted, board.sites())
             if not chosen:
@@ -169,8 +176,9 @@ class Leader:
         if any(key in board.placed and board.placed[key].node in board.absent_since for key in edited):
             self._fail_over(reign, board, clock, edited)
 
-    def _waited_for(self, board: Board, node: str, clock: float) -> bool:
-        return clock - board.absent_since[node] >= self._rules.first_grace
+    def _is_dead(self, board: Board, node: str, clock: float) -> bool:
+        since = board.absent_since.get(node)
+        return since is not None and (node in board.seen or clock - since >= self._rules.first_grace)
 
     def _place_at(self, reign: Reign, key: JobKey, node: str) -> Placed:
         return Placed(node, ClaimName(*key, reign.generation()))
@@ -210,7 +218,7 @@ class Leader:
         when = settle.When(now, clock, self._rules.run_lease)
         claims = self._restoring.claims(self._tree, self._store, board, found, when)
         ready = [job for job in found if job.id in claims or not self._restoring.waits(job)]
-        moves = self._moves(reign, board, ready, claims)
+        moves = changes(board, ready, claims, partial(self._place_at, reign))
         done = carry_out(self._tree, reign, moves, keep=partial(settle.keep, self._store, reign, now=now))
         self._note(board, done)
         return moves, done
@@ -223,40 +231,23 @@ class Leader:
             if dispatch.call_back(self._tree, self._store, reign, board, left):
                 self._intake.hurry()
 
-    def _know_nodes(
-        self, reign: Reign, board: Board, known: Sequence[str], now: datetime, clock: float
-    ) -> None:
+    def _know_nodes(self, reign: Reign, board: Board, roll: Roll, now: datetime, clock: float) -> None:
         """Take note of who is in the fleet, and see off those that are no more."""
-        if not board.known.issubset(known):
-            known = forgotten.known_for_certain(self._store, reign)
-        if board.know_nodes(known):
+        if not board.known.issubset(roll.known) or not roll.drained.issubset(board.drained):
+            roll = forgotten.known_for_certain(self._store, reign)
+        if board.know_nodes(roll):
             self._intake.hurry()
         when = settle.When(now, clock, self._rules.run_lease)
+        for node in sorted(board.drained):
+            if self._is_dead(board, node, clock):  # what no other one will do for must not stay there either
+                parked = forgotten.park(self._tree, self._store, reign, board, node)
+                self._note(board, parked)
+                self._call_back(reign, board, parked)
         for node in board.forgotten():
             self._note(board, forgotten.park(self._tree, self._store, reign, board, node))
             self._record(reign)
             if forgotten.clear(self._tree, self._store, reign, board, node, when):
                 self._intake.hurry()
-
-    def _moves(
-        self, reign: Reign, board: Board, found: Sequence[Job], claims: Mapping[int, Claim]
-    ) -> list[Move]:
-        """What is to be published, withdrawn or published again; `claims` are of those whose own was lost."""
-        new = {(job.id, 1): job for job in found if job.ended_at is None and (job.id, 1) not in board.placed}
-        moves = [
-            Move(key, None, self._place_at(reign, key, node), new[key], claim=claims.get(key[0]))
-            for key, node in place(new, board.wanted, board.sites()).items()
-        ]
-        for job in found:
-            key = (job.id, 1)
-            here = board.placed.get(key)
-            if here is not None and job.ended_at is not None:
-                moves.append(Move(key, here, None, job))
-            elif here is None or here.node not in board.live or key in board.misplaced:
-                continue
-            elif job.rev > job.published_rev:
-                moves.append(Move(key, here, self._place_at(reign, key, here.node), job))
-        return moves
 
     def _note(self, board: Board, done: Sequence[Move]) -> None:
         figures.moved(done, board)
@@ -275,6 +266,16 @@ class Leader:
 
         self._store.transaction(work, writes=True)
         self._unrecorded = []
+
+    def _even_out(self, reign: Reign, board: Board, clock: float) -> None:
+        """Let nodes that have many jobs give some to those that have few, now and then."""
+        assert self._rebalance is not None
+        place_at = partial(self._place_at, reign)
+        moved = self._rebalance.moves(board, clock, self._rules.run_lease, place_at)
+        if moved:
+            self._note(board, moved)
+            self._record(reign)
+            self._call_back(reign, board, moved)
 
     def _settle(self, reign: Reign, board: Board, now: datetime, clock: float) -> None:
         when = settle.When(now, clock, self._rules.run_lease)

@@ -34,8 +34,7 @@ class Known:
     """What people are told of where it is."""
     strangers: frozenset[int]
     """Jobs of which the tree tells, and SQL knows nothing at all."""
-    nodes: Sequence[str]
-    """The nodes that were added, and not forgotten since."""
+    nodes: nodes.Roll
 
 
 def as_sql_knows(board: Board, unrecorded: Iterable[Publication], connection: Connection) -> Known:
@@ -49,7 +48,7 @@ def as_sql_knows(board: Board, unrecorded: Iterable[Publication], connection: Co
         jobs.demands(connection),
         jobs.explained(connection),
         strangers=frozenset(strangers),
-        nodes=nodes.names(connection),
+        nodes=nodes.roll(connection),
     )
 
 
@@ -93,17 +92,27 @@ def unpublished(key: JobKey, placed: Placed) -> Publication:
 class Reasons:
     """Why no live node will do; each demand is looked at once."""
 
-    def __init__(self, sites: Mapping[str, Site], known: Container[str]) -> None:
-        """`sites`: where jobs can be; `known`: the names of all nodes, live or not."""
-        self._sites = sites
-        self._nodes = known
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._sites = board.sites()
+        self._drained = board.drained_sites()
         self._known: dict[Wants, str | None] = {}
 
     def of(self, demand: Wants) -> str | None:
         """None where a node will do and has room."""
         if demand not in self._known:
-            self._known[demand] = _no_node(demand, self._sites, self._nodes)
+            self._known[demand] = self._drained_from(demand) or _no_node(
+                demand, self._sites, self._board.known
+            )
         return self._known[demand]
+
+    def _drained_from(self, demand: Wants) -> str | None:
+        """Where what keeps the job from its nodes is that they are drained."""
+        if demand.node is not None and demand.node in self._board.drained:
+            return f"node {demand.node}, where alone it may run, is drained"
+        if demand.met_by(self._sites) or not (able := demand.met_by(self._drained)):
+            return None
+        return f"every live node that will do is drained: {_some(sorted(site.name for site in able))}"
 
     def of_job(self, job: Job) -> str | None:
         """Why a job that is not placed waits."""
@@ -112,7 +121,7 @@ class Reasons:
 
 def of_waiting(board: Board, found: Iterable[Job]) -> list[Publication]:
     """What is new of jobs that wait: of those that were found and are on no node, and of those on a wrong one."""
-    reasons = Reasons(board.sites(), board.known)
+    reasons = Reasons(board)
     waiting = [_nowhere(job, reasons) for job in found if _is_news(job, board, reasons)]
     return waiting + _explanations(board, reasons)
 
@@ -171,8 +180,12 @@ def _all_full(sites: Sequence[Site]) -> str | None:
         f"{site.name} ({'its clock is off' if site.closed else f'capacity {site.capacity}'})"
         for site in sites
     )
-    others = f" and {len(named) - NAMED} others" if len(named) > NAMED else ""
-    return f"every node that will do is full: {', '.join(named[:NAMED])}{others}"
+    return f"every node that will do is full: {_some(named)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    others = f" and {len(names) - NAMED} others" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{others}"
 
 
 def _explained(board: Board, reasons: Reasons) -> Iterable[tuple[JobKey, str]]:
@@ -181,7 +194,11 @@ def _explained(board: Board, reasons: Reasons) -> Iterable[tuple[JobKey, str]]:
         demand, run = board.wanted.get(key[0], NOTHING), board.resting.get(key)
         why = reasons.of(demand)
         if run is not None:
-            yield key, _leaves(board.placed[key].node, run, demand, why)[:REASON_LENGTH]
+            here = board.placed[key].node
+            if why is None and here in board.drained:
+                yield key, f"moves when run {run} has ended: node {here} is drained"
+            else:
+                yield key, _leaves(here, run, demand, why)[:REASON_LENGTH]
         elif why is not None:
             yield key, why
     for node in board.absent_since if board.live else ():

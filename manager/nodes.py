@@ -13,8 +13,8 @@ from cronkeeper.common.coordination.tree import BadVersion, Create, NodeExists, 
 from cronkeeper.common.coordination.tree import Node as TreeNode
 from cronkeeper.common.errors import Conflict, Unavailable
 from cronkeeper.common.facts import Condition, Facts
-from cronkeeper.common.model import LiveNode, Node, decode, replace
-from cronkeeper.common.store import nodes
+from cronkeeper.common.model import Claim, LiveNode, Node, decode, replace
+from cronkeeper.common.store import nodes, runs
 from cronkeeper.manager.desk import Desk, note
 
 _TRIES = 5
@@ -32,6 +32,10 @@ class NodeView:
     """What it said last; None also where it was not asked for."""
     conditions: tuple[Condition, ...] | None = None
     """What is wrong with it; None where it is not live, or has told nothing."""
+    runs: int = 0
+    """Those that go on there, as far as SQL has heard; not looked at in a list."""
+    waiting: int | None = None
+    """Of a drained node: how many of its jobs wait for a run there; None of others, and where the tree is away."""
 
 
 def add(desk: Desk, node: Node, actor: str) -> None:
@@ -77,14 +81,50 @@ def listing(desk: Desk) -> list[NodeView]:
 
 
 def get(desk: Desk, name: str) -> NodeView:
-    """One node, with its facts. Raises: NotFound; Unavailable, where SQL does not answer."""
-    known = desk.store.transaction(lambda connection: nodes.get(connection, name))
+    """One node, with its facts and its runs. Raises: NotFound; Unavailable, where SQL does not answer."""
+
+    def work(connection: Connection) -> tuple[Node, int]:
+        return nodes.get(connection, name), len(runs.unfinished_on(connection, name))
+
+    known, going_on = desk.store.transaction(work)
     (seen,) = _seen(desk, [known])
+    seen = replace(seen, runs=going_on)
     try:
         (told,) = desk.tree.get_many([paths.facts(name)])
+        waiting = _waiting(desk, name) if known.drained_at is not None else None
     except Unavailable:
         return seen
-    return replace(seen, facts=_facts(told))
+    return replace(seen, facts=_facts(told), waiting=waiting)
+
+
+def drain(desk: Desk, name: str, actor: str, now: datetime) -> None:
+    """Let the node have no jobs: it gets no new ones, and the leader sees to it that what it has goes elsewhere.
+
+    Raises: NotFound; Unavailable, where SQL does not answer.
+    """
+    _switch(desk, name, actor, now, drained=True)
+
+
+def undrain(desk: Desk, name: str, actor: str, now: datetime) -> None:
+    """Let the node have jobs again. Raises: as `drain`."""
+    _switch(desk, name, actor, now, drained=False)
+
+
+def _switch(desk: Desk, name: str, actor: str, now: datetime, *, drained: bool) -> None:
+    def work(connection: Connection) -> None:
+        if nodes.drain(connection, name, now if drained else None):
+            note(connection, actor, "node.drain" if drained else "node.undrain", now, detail=name)
+
+    desk.store.transaction(work)
+
+
+def _waiting(desk: Desk, name: str) -> int:
+    """How many of its jobs list a run that goes on there."""
+    (names,) = desk.tree.children_many([paths.claims(name)])
+    folder = paths.claims(name)
+    read = desk.tree.get_many([f"{folder}/{each}" for each in ([] if names is None else names)])
+    claims = [decode(each.data, Claim) for each in read if each is not None]
+    return sum(any(run.goes_on and run.node == name for run in each.unfinished) for each in claims)
 
 
 def reload(desk: Desk, name: str, actor: str, now: datetime) -> str:

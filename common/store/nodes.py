@@ -1,5 +1,8 @@
 """The machines of the fleet that are allowed in, by their keys."""
 
+from dataclasses import dataclass
+from datetime import datetime
+
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
@@ -7,6 +10,16 @@ from cronkeeper.common.errors import Conflict, NotFound
 from cronkeeper.common.model import Node
 
 from .schema import node
+
+
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """Who is in the fleet, by name."""
+
+    known: frozenset[str] = frozenset()
+    """Every node that was added, and not forgotten since."""
+    drained: frozenset[str] = frozenset()
+    """Those of them that are to have no jobs."""
 
 
 def add(conn: Connection, new: Node) -> bool:
@@ -43,9 +56,21 @@ def remove(conn: Connection, name: str) -> None:
         raise NotFound(f"there is no node {name}")
 
 
-def names(conn: Connection) -> list[str]:
-    """The names of all nodes."""
-    return list(conn.scalars(sa.select(node.c.name)))
+def drain(conn: Connection, name: str, since: datetime | None) -> bool:
+    """Let the node have no jobs `since` then, or some again; False where it was so already. Raises: NotFound."""
+    other = node.c.drained_at.is_not(None) if since is None else node.c.drained_at.is_(None)
+    changed = sa.update(node).where(node.c.name == name, other).values(drained_at=since)
+    if conn.execute(changed).rowcount == 1:
+        return True
+    get(conn, name)
+    return False
+
+
+def roll(conn: Connection) -> Roll:
+    """Who is in the fleet."""
+    rows = conn.execute(sa.select(node.c.name, node.c.drained_at)).all()
+    drained = frozenset(row.name for row in rows if row.drained_at is not None)
+    return Roll(frozenset(row.name for row in rows), drained)
 
 
 def listing(conn: Connection) -> list[Node]:

@@ -242,6 +242,8 @@ node = _table(
     sa.Column("name", sa.String(200), primary_key=True),
     sa.Column("public_key", sa.String(100), nullable=False),
     sa.Column("added_at", Instant, nullable=False),
+    # Since when it is to have no jobs; NULL: it may have some.
+    sa.Column("drained_at", Instant),
 )
 
 leader = _table(

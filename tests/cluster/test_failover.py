@@ -53,15 +53,18 @@ def test_when_a_host_dies_its_jobs_move_and_the_tick_in_the_gap_runs_elsewhere(f
     assert fleet.log.doubled() == []
 
 
-def test_a_host_that_is_back_takes_new_jobs_and_no_old_ones(fleet: Fleet) -> None:
+def test_a_host_that_is_back_takes_new_jobs_and_little_by_little_its_share_of_the_old_ones(
+    fleet: Fleet,
+) -> None:
     fleet.cluster.power_on("n1")
     wait_until(lambda: all(node["live"] for node in fleet.client.get("/nodes")), 30)
     job = created(fleet.client, type="command", command="hostname")
     wait_until(lambda: fleet.client.get(f"/jobs/{job['id']}")["assigned_node"] == "n1", 15)
     run = fleet.client.run_now(job["id"])
     assert fleet.client.output(run["id"]) == "n1\n"
-    assert set(fleet.nodes().values()) == {"n2"}
-    assert "cronkeeper" not in fleet.table("n1")
+    wait_until(lambda: "n1" in fleet.nodes().values(), 150)
+    (moved,) = [each for each, node in fleet.nodes().items() if node == "n1"]
+    wait_until(lambda: f"# cronkeeper {moved} " in fleet.table("n1"), 5)
 
 
 def test_when_the_leader_dies_the_standby_places_the_next_job(fleet: Fleet) -> None:

@@ -77,6 +77,8 @@ class Chaos:
         self.trouble.disarm()
         self.fetch()
         self.let_go()
+        for node in NODES:
+            self.fleet.undrain(node)
         for name in list(self.broken):
             self.broken.pop(name)()
         for machine in self.fleet.machines.values():
@@ -161,6 +163,11 @@ class Chaos:
         leader = self.random.choice(["first", "second"])
         self.fleet.server.expire(self.fleet.daemons[leader].tree.session().id)
 
+    def drain(self) -> None:
+        """A node is drained, or undrained again: never all of them."""
+        self.fleet.drain(self.random.choice(NODES[1:]))
+        self.fleet.undrain(self.random.choice(NODES[1:]))
+
     def fetch(self) -> None:
         """The script comes to the nodes."""
         self.fleet.files.here[SCRIPT.sha256] = Path("script")
@@ -176,7 +183,7 @@ class Chaos:
         if not tree._connected:
             tree.reconnect()
 
-    DEEDS = (ask, edit, send, remove, power_off, cut, pause, silence, mend, mend, mend, depose, fetch)
+    DEEDS = (ask, edit, send, remove, power_off, cut, pause, silence, mend, mend, mend, depose, fetch, drain)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support import fakes
+from support.draining import alive_again, drained_and_dead, drained_job, due_on_alpha, even, uneven_jobs
 from support.fakes import Bring, Trouble
 from support.fleet import Fleet
 from support.promise import blank, complaints
@@ -305,6 +306,18 @@ SCENARIOS |= {
         TWO,
         nothing_of_alpha_and_the_job_to_beta,
     ),
+}
+SCENARIOS |= {
+    "a node is drained whose job runs": Scenario(
+        running_job, lambda fleet, _: fleet.drain("alpha"), 27, 45, {SOON_RUN: SUCCEEDED}, 1, TWO
+    ),
+    "a drained node dies that alone may have its job": Scenario(
+        due_on_alpha, drained_and_dead, 12, 20, {SOON_RUN: SUCCEEDED}, 1, TWO, alive_again
+    ),
+    "a node is undrained that alone may have a job": Scenario(
+        drained_job, lambda fleet, _: fleet.undrain("alpha"), 12, 30, {SOON_RUN: SUCCEEDED}, 1, TWO
+    ),
+    "jobs are evened out": Scenario(uneven_jobs, wait, 25, 80, {}, 0, TWO, even),
 }
 LOSSES = [fakes.lose_call, fakes.lose_reply]
 CRASHES = [fakes.crash_before, fakes.crash_after]

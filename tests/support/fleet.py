@@ -268,6 +268,14 @@ class Fleet:
         """POST /nodes."""
         node_desk.add(self.desk, Node(name=name, public_key="key", added_at=self.time.now), "ann")
 
+    def drain(self, name: str) -> None:
+        """POST /nodes/<name>/drain."""
+        node_desk.drain(self.desk, name, "ann", self.time.now)
+
+    def undrain(self, name: str) -> None:
+        """POST /nodes/<name>/undrain."""
+        node_desk.undrain(self.desk, name, "ann", self.time.now)
+
     def forget(self, name: str) -> None:
         """DELETE /nodes/<name>."""
         node_desk.forget(self.desk, name, "ann", self.time.now)

@@ -33,6 +33,8 @@ ENDPOINTS = [
     ("GET", "/nodes/<name>"),
     ("DELETE", "/nodes/<name>"),
     ("POST", "/nodes/<name>/reload"),
+    ("POST", "/nodes/<name>/drain"),
+    ("POST", "/nodes/<name>/undrain"),
     ("PUT", "/artifacts"),
     ("GET", "/metrics"),
     ("GET", "/tokens"),
@@ -198,11 +200,14 @@ def test_a_node_is_added_once_for_each_name(office: Office, public_key: str) -> 
         "boot_id": None,
         "conditions": None,
         "added_at": "2026-03-01T12:00:00.123456Z",
+        "drained_at": None,
+        "runs": 0,
+        "waiting": None,
         "facts": None,
     }
     assert again.status_code in (200, 201)
     assert again.json == first.json
-    in_list = {name: value for name, value in first.json.items() if name != "facts"}
+    in_list = {name: value for name, value in first.json.items() if name not in ("facts", "runs", "waiting")}
     assert office.call("GET", "/nodes").json == [in_list]
 
     other = {"name": "web-1.example", "public_key": NodeKey.generate().public}
@@ -261,6 +266,7 @@ def test_a_live_node_is_shown_with_what_it_says_of_itself(office: Office) -> Non
             "boot_id": "boot",
             "conditions": None,
             "added_at": "2026-03-01T12:00:00.123456Z",
+            "drained_at": None,
         }
     ]
     office.tree.disconnect()

@@ -200,7 +200,8 @@ def test_one_node_is_shown(office: Office) -> None:
 
     answer = office.call("GET", "/nodes/alpha")
     assert answer.status_code == 200
-    assert [answer.json] == [node | {"facts": None} for node in office.call("GET", "/nodes").json]
+    more = {"facts": None, "runs": 0, "waiting": None}
+    assert [answer.json] == [node | more for node in office.call("GET", "/nodes").json]
     assert (answer.json or {})["jobs"] == 3
     for name in ("beta", "ALPHA", "%00", "a" * 300):
         missing = office.call("GET", f"/nodes/{name}")

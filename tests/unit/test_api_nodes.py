@@ -85,10 +85,11 @@ def test_what_is_wrong_with_a_node_is_in_the_list_and_on_its_own_page(alpha: Off
     assert listed["conditions"] is None, "what it said last is of a time that is over"
 
 
-def test_the_list_of_nodes_has_no_facts(alpha: Office) -> None:
+def test_the_list_of_nodes_has_neither_facts_nor_runs_and_costs_none(alpha: Office) -> None:
     (listed,) = alpha.call("GET", "/nodes").json or []
     shown = alpha.call("GET", "/nodes/alpha").json or {}
-    assert listed == {name: value for name, value in shown.items() if name != "facts"}
+    alone = ("facts", "runs", "waiting")
+    assert listed == {name: value for name, value in shown.items() if name not in alone}
 
 
 def test_facts_are_null_while_the_tree_is_away(alpha: Office) -> None:

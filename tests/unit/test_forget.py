@@ -102,6 +102,7 @@ def test_the_list_of_nodes_says_how_many_jobs_each_takes(say: Words, api: FakeAp
         "crond": True,
         "version": "1",
         "added_at": "2026-03-01T12:00:00Z",
+        "drained_at": None,
     }
     takes = {"alpha": 0, "beta": 40, "gamma": None}
     api.answer("GET", "/nodes", Given(200, [node | {"name": n, "capacity": c} for n, c in takes.items()]))
@@ -112,7 +113,7 @@ def test_the_list_of_nodes_says_how_many_jobs_each_takes(say: Words, api: FakeAp
 
 def test_the_list_of_nodes_names_what_is_wrong(say: Words, api: FakeApi) -> None:
     names = ("live", "jobs", "labels", "crond", "version", "added_at", "capacity")
-    node = dict.fromkeys(names, 0) | {"labels": {}, "added_at": "2026-03-01T12:00:00Z"}
+    node = dict.fromkeys(names, 0) | {"labels": {}, "added_at": "2026-03-01T12:00:00Z", "drained_at": None}
     wrong = [{"name": name, "reason": "", "since": ""} for name in ("crond_hung", "clock_off")]
     nodes = [node | {"name": "alpha", "conditions": wrong}, node | {"name": "beta", "conditions": []}]
     api.answer("GET", "/nodes", Given(200, nodes))

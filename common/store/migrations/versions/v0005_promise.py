@@ -1,4 +1,4 @@
-"""What is to become of runs that failed or were lost, what the ledger needs, and what claims that are lost need.
+"""What is to become of runs that failed or were lost; the ledger; drained nodes; a tree that was lost.
 
 As in the first step, what was done before is left as it is.
 """
@@ -23,6 +23,7 @@ def upgrade() -> None:
     _column("job", sa.Column("retry", LONG_TEXT))
     _column("job", sa.Column("on_node_loss", WORD, nullable=False, server_default="fail"))
     _column("job", sa.Column("when_isolated", WORD, nullable=False, server_default="finish"))
+    _column("node", sa.Column("drained_at", INSTANT))
     _column("leader", sa.Column("tree_epoch", NUMBER))
     _column("run", sa.Column("first_tick", INSTANT))
     _column("job", sa.Column("forgotten_tick", INSTANT))

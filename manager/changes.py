@@ -1,0 +1,32 @@
+"""What the leader has to tell the nodes of jobs that came in or were changed: pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from cronkeeper.common.model import Claim, Job
+from cronkeeper.manager.board import Board
+from cronkeeper.manager.placement import JobKey, place
+from cronkeeper.manager.publish import Move, Placed
+
+
+def changes(
+    board: Board,
+    found: Sequence[Job],
+    claims: Mapping[int, Claim],
+    place_at: Callable[[JobKey, str], Placed],
+) -> list[Move]:
+    """What is to be published, withdrawn or published again; `claims` are of those whose own was lost."""
+    new = {(job.id, 1): job for job in found if job.ended_at is None and (job.id, 1) not in board.placed}
+    moves = [
+        Move(key, None, place_at(key, node), new[key], claim=claims.get(key[0]))
+        for key, node in place(new, board.wanted, board.sites()).items()
+    ]
+    for job in found:
+        key = (job.id, 1)
+        here = board.placed.get(key)
+        if here is not None and job.ended_at is not None:
+            moves.append(Move(key, here, None, job))
+        elif here is None or here.node not in board.live or key in board.misplaced:
+            continue
+        elif job.rev > job.published_rev:
+            moves.append(Move(key, here, place_at(key, here.node), job))
+    return moves
