@@ -5,6 +5,7 @@ Instants are seconds since 1970, ticks whole ones: so they stand in the ids of r
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -16,6 +17,8 @@ from simulation.history import Away, Execution, History, Told, Version
 from simulation.spans import Span, Spans
 
 STOPPING = {"stop", "rerun"}
+OF_THE_LEDGER = ("reports", "sql", "api")
+"""What trouble that hinders no tick of a job that stays where it is begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,10 @@ class Case:
             self.trouble[each.node].append(each)
         self.any_trouble = Spans(self.hindrance(self.trouble))
 
-    def hindrance(self, names: "dict[str, list[Away]] | set[str]") -> list[Span]:
+    def hindrance(self, names: Iterable[str], *, of_ledger: bool = True) -> list[Span]:
         """When the trouble of these hinders, the time that it takes to recover included."""
         away = [each for name in names for each in self.trouble.get(name, ())]
+        away = [each for each in away if of_ledger or not each.what.startswith(OF_THE_LEDGER)]
         return [(instant(each.begin), instant(each.end) + self.times.recovery) for each in away]
 
     def skew(self, node: str | None, begin: float, end: float) -> float:
@@ -201,7 +205,9 @@ class Line:
             published = [
                 (each, self.case.any_trouble.after(each, self.case.times.published)) for each in edits
             ]
-            self._hindrances[node] = Spans([*published, *self._nowhere(), *self.case.hindrance(names)])
+            self._hindrances[node] = Spans(
+                [*published, *self._nowhere(), *self.case.hindrance(names, of_ledger=node is None)]
+            )
         return self._hindrances[node]
 
     def hindered(self, tick: int, *, and_busy: bool) -> Spans:

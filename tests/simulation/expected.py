@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from itertools import product
 from zoneinfo import ZoneInfo
 
 ONCE = "@once"
@@ -22,7 +23,9 @@ NAMES = {
 }
 MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
-UNITS = {"s": 1, "m": 60, "h": 3600}
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+LARGE = timedelta(hours=3)
+"""A change of the clocks of so much is none that cron makes up for."""
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
 
@@ -63,7 +66,7 @@ def fields(expression: str) -> Fields:
         months=_values(month, 1, 12, MONTHS),
         weekdays=frozenset(value % 7 for value in _values(weekday, 0, 7, DAYS)),
         either_day=not day.startswith("*") and not weekday.startswith("*"),
-        at_fixed_times=second is None and not minute.startswith("*") and not hour.startswith("*"),
+        at_fixed_times=not minute.startswith("*") and not hour.startswith("*"),
     )
 
 
@@ -89,27 +92,23 @@ def _number(text: str, low: int, names: list[str] | None) -> int:
 
 def every(text: str) -> int:
     """The seconds of `@every 1h30m`. Raises: ValueError."""
-    found = re.fullmatch(r"@every\s+((?:\d+[smh])+)", text)
+    found = re.fullmatch(r"@every\s+((?:\d+[dhms])+)", text)
     if found is None:
         raise ValueError(f"{text!r} is no @every")
-    return sum(int(number) * UNITS[unit] for number, unit in re.findall(r"(\d+)([smh])", found[1]))
+    return sum(int(number) * UNITS[unit] for number, unit in re.findall(r"(\d+)([dhms])", found[1]))
 
 
 @lru_cache(maxsize=10_000)
 def named(schedule: str, timezone: str, begin: datetime, end: datetime) -> tuple[datetime, ...]:
     """The ticks of a schedule that comes again and again, from `begin` to before `end`, in UTC, in order.
 
-    `@every` counts from the beginning of 1970, in UTC.
+    `begin` is the job's `effective_from`: from its whole second on `@every` counts.
     """
     if schedule.startswith("@every"):
-        step = every(schedule)
-        first = -(-begin.timestamp() // step) * step
-        count = max(0, int(-(-(end.timestamp() - first) // step)))
-        return tuple(datetime.fromtimestamp(first + step * index, UTC) for index in range(count))
+        first, step = begin.replace(microsecond=0), timedelta(seconds=every(schedule))
+        return tuple(first + step * number for number in range(1, -((first - end) // step)))
     zone, meant = ZoneInfo(timezone), fields(schedule)
-    ticks = (
-        _at_times(meant, zone, begin, end) if meant.at_fixed_times else _as_it_passes(meant, zone, begin, end)
-    )
+    ticks = (_at_times if meant.at_fixed_times else _as_it_passes)(meant, zone, begin, end)
     return tuple(sorted({tick for tick in ticks if begin <= tick < end}))
 
 
@@ -126,19 +125,29 @@ def _at_times(meant: Fields, zone: ZoneInfo, begin: datetime, end: datetime) -> 
     day, last = begin.astimezone(zone).date() - DAY, end.astimezone(zone).date() + DAY
     while day <= last:
         if meant.on(day):
-            for hour in meant.hours:
-                yield from (_instant(datetime.combine(day, time(hour, each)), zone) for each in meant.minutes)
+            for hour, minute, second in product(meant.hours, meant.minutes, meant.seconds):
+                yield from _instants(datetime.combine(day, time(hour, minute, second)), zone)
         day += DAY
 
 
-def _instant(local: datetime, zone: ZoneInfo) -> datetime:
-    """The first instant at which clocks show this, or, where they never do, at which they show a later time."""
-    instant = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
-    if instant.astimezone(zone).replace(tzinfo=None) == local:
-        return instant
-    # Half a day before the gap no clock has changed yet.
-    before = local - timedelta(hours=12)
-    instant = before.replace(tzinfo=zone).astimezone(UTC)
-    while instant.astimezone(zone).replace(tzinfo=None) < local:
+def _instants(local: datetime, zone: ZoneInfo) -> list[datetime]:
+    """When clocks show this; where they pass over it, the first instant after that.
+
+    Of two times the first counts, unless the clocks were changed by three hours or more.
+    """
+    both = [local.replace(tzinfo=zone, fold=fold) for fold in (0, 1)]
+    change = both[1].utcoffset() - both[0].utcoffset()  # type: ignore[operator]
+    shown = [each.astimezone(UTC) for each in both if _shows(each.astimezone(UTC), zone) == local]
+    if shown:
+        return shown[:1] if change > -LARGE else shown
+    if change >= LARGE:
+        return []
+    # Read by the time before the change it lies after the gap, and read by the time after it before.
+    instant = both[1].astimezone(UTC).replace(second=0)
+    while _shows(instant, zone) < local:
         instant += MINUTE
-    return instant
+    return [instant]
+
+
+def _shows(instant: datetime, zone: ZoneInfo) -> datetime:
+    return instant.astimezone(zone).replace(tzinfo=None)

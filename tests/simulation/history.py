@@ -83,7 +83,8 @@ class Away:
     end: datetime | None
     what: str
     """crash, power, pause, cut, cut_in, cut_out, slow, expired, clock, disk_full, …; no_guard: the guard died with
-    its daemon; forgotten, drain: what an operator did; wiped, restored: a store. `power` is the whole machine."""
+    its daemon; forgotten, drain: what an operator did; wiped, restored: a store; reports…, sql…, api…: the way to
+    those. `power` is the whole machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

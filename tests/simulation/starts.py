@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from math import inf
 
-from simulation.case import STOPPING, Case, Line, instant, may_be_on
+from simulation.case import OF_THE_LEDGER, STOPPING, Case, Line, instant, may_be_on
 from simulation.eras import Era
 from simulation.history import Away, Complaint, Execution
 
@@ -193,7 +193,9 @@ def _lost_by(case: Case, away: Away, run: Execution, by: float) -> bool:
     begin, end = instant(away.begin), instant(away.end)
     if away.what == "forgotten":
         return begin <= by
-    if away.what in NO_LOSS or end + case.times.recovery < instant(run.began):
+    if away.what in NO_LOSS or away.what.startswith(OF_THE_LEDGER):
+        return False
+    if end + case.times.recovery < instant(run.began):
         return False
     if away.what == "power" and begin <= by:
         return True

@@ -185,14 +185,14 @@ def test_a_tick_that_waits_or_runs_beside_others_is_not_skipped_for_them(said: d
 def test_a_hundred_may_run_beside_each_other_and_no_more() -> None:
     def tale(runs: int) -> Tale:
         crowd = Tale(concurrency="allow", schedule="@every 6s").away("zookeeper", 2, 1150)
-        for tick in range(6, 6 + 6 * runs, 6):
+        for tick in range(7, 7 + 6 * runs, 6):
             crowd.ran(tick, lasted=None, told="running")
         crowd.spoken_of |= set(TICKS)
-        return crowd.skipped(6 + 6 * runs, "still_running")
+        return crowd.skipped(7 + 6 * runs, "still_running")
 
     assert tale(100).complaints() == []
     assert tale(99).complaints() == ["mistold"]
-    assert tale(100).ran(612, lasted=None, told="running").complaints() == ["overlap"]
+    assert tale(100).ran(613, lasted=None, told="running").complaints() == ["overlap"]
 
 
 def test_a_tick_is_passed_over_only_after_an_outage() -> None:

@@ -162,6 +162,16 @@ def test_a_run_on_a_node_that_will_not_do_any_more_is_a_stray() -> None:
     assert Tale().edit(605, node="b").complaints() == ["stray"]
 
 
+def test_where_nothing_is_known_of_nodes_nobody_asks_where_runs_are() -> None:
+    tale = Tale(node="b")
+    tale.more["nodes"] = {}
+    assert tale.complaints() == []
+
+
+def test_a_run_on_a_node_that_nobody_knows_is_a_stray() -> None:
+    assert Tale().ran(60, node="c").complaints() == ["stray"]
+
+
 def test_a_copy_that_moves_is_a_stray() -> None:
     tale = Tale(copies="all").ran(60, node="b")
     tale.more["nodes"] = {"a": {}, "b": {}}
@@ -233,6 +243,8 @@ def test_no_cause_lets_a_tick_begin_later_than_its_max_lateness() -> None:
     assert tick.ran(600, 62, lasted=1, node="b").complaints() == []
     tick = Tale(max_lateness=60.0, catch_up="all").ran(540, 1, 150).ran(600, 92, 1).ran(660, 34, 1)
     assert tick.complaints() == ["late"]
+    tick = Tale(schedule=None, at=at(600), max_lateness=60.0, catch_up="all").silent(*range(60, 1200, 60))
+    assert tick.ran(None, 590, 100).ran(600, 92).complaints() == []
 
 
 def test_a_one_shot_is_never_too_late() -> None:
@@ -288,6 +300,15 @@ def test_a_run_that_is_ended_in_time_is_not_complained_of() -> None:
     assert "unstopped" not in tale.complaints()
     tale = Tale(when_isolated="finish").away("a", 70, 400, "cut").ran(60, 1, 200)
     assert "unstopped" not in tale.complaints()
+
+
+@pytest.mark.parametrize("what", ["clock", "disk_full", "drain", "reports_cut", "sql_cut"])
+def test_trouble_in_which_a_node_is_still_there_gives_nothing_up(what: str) -> None:
+    assert "overlap" in given_up(66, what).complaints()
+
+
+def test_trouble_from_long_before_a_run_gives_it_not_up() -> None:
+    assert Tale().away("a", 100, 400, "cut").ran(600, 1, 62).complaints() == ["overlap"]
 
 
 def test_the_runs_of_a_forgotten_node_are_given_up_at_once() -> None:
