@@ -53,7 +53,7 @@ class Case:
         self.times = Times(
             punctual=settings.clock_grace + 2,
             published=6.0,
-            recovery=2 * settings.session_timeout + 45,
+            recovery=2 * settings.session_timeout + 15,
             acknowledged=5.0,
             settled=settings.run_lease + 30,
         )
