@@ -87,6 +87,11 @@ def test_it_is_not_where_its_node_never_came_back() -> None:
     assert Tale().away("a", 1150, None).ran(600, told=None).complaints() == []
 
 
+def test_it_is_not_where_its_node_was_forgotten() -> None:
+    assert Tale().away("a", 590, 700, "cut").ran(600, told=None).complaints() == ["untold"]
+    assert Tale().away("a", 590, 700, "forgotten").ran(600, told=None).complaints() == []
+
+
 # mistold: what became of runs
 
 
@@ -154,6 +159,11 @@ def test_one_tick_is_told_of_once() -> None:
 def test_a_tick_that_began_was_not_skipped() -> None:
     tale = Tale().away("a", 100, 700).skipped(600, "coalesced", first=120).ran(660, 50, 1)
     assert tale.ran(600, 20, told=None).complaints() == ["mistold"]
+
+
+def test_the_first_of_a_range_that_was_skipped_did_not_begin_either() -> None:
+    tale = Tale().away("a", 100, 700).skipped(600, "coalesced", first=120).ran(660, 50, 1)
+    assert "mistold" in tale.ran(120, 400, 1, told=None).complaints()
 
 
 def test_a_tick_that_nobody_expected_is_a_stray_in_the_ledger_too() -> None:
@@ -245,7 +255,7 @@ def test_an_edit_long_after_is_no_reason() -> None:
 # unsettled
 
 
-@pytest.mark.parametrize("state", ["claimed", "running"])
+@pytest.mark.parametrize("state", ["queued", "claimed", "running"])
 def test_a_run_that_is_over_and_not_told_so_is_unsettled(state: str) -> None:
     assert Tale().ran(600, told=state).complaints() == ["unsettled"]
     assert Tale().told(600, state).complaints() == ["unsettled"]
