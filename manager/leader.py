@@ -26,6 +26,7 @@ from cronkeeper.manager.board import Board
 from cronkeeper.manager.changes import changes
 from cronkeeper.manager.intake import Intake
 from cronkeeper.manager.leadership import Leadership, Reign
+from cronkeeper.manager.mark import Mark
 from cronkeeper.manager.moves import nodes_left, relocate
 from cronkeeper.manager.placement import JobKey, place
 from cronkeeper.manager.publish import Move, Placed, carry_out
@@ -77,11 +78,11 @@ class Leader:
         self._reign: Reign | None = None
         self._board: Board | None = None
         self._rebalance: Rebalance | None = None
-        self._stale = False
+        self._mark: Mark | None = None
+        self._stale, self._next_look = False, 0.0
         self._buried: set[str] = set()
         """Dead nodes whose runs of removed jobs have been given up."""
         self._restoring = Restoring()
-        self._next_look = 0.0
         self._unrecorded: list[Publication] = []
         self._complaint: str | None = None
         figures.watch(lease, lambda: self._reign, lambda: self._board)
@@ -94,7 +95,9 @@ class Leader:
             if reign is not self._reign:  # others may have led meanwhile: nothing of before holds
                 self._reign, self._board = reign, None
                 self._buried, self._unrecorded, self._restoring = set(), [], Restoring()
-                self._rebalance = None if reign is None else Rebalance(self._tree, reign, clock)
+                if reign is not None:
+                    self._rebalance = Rebalance(self._tree, reign, clock)
+                    self._mark = Mark(self._tree, self._store, reign, clock)
                 self.on_reign(None if reign is None else reign.epoch)
             if reign is None:
                 return self._rules.renew_every
@@ -123,6 +126,8 @@ class Leader:
             self._settle(reign, board, now, clock)
         if self._in_time():
             self._even_out(reign, board, clock)
+        if self._in_time() and self._mark is not None:
+            self._mark.keep(clock)
         return wait
 
     def _in_time(self) -> bool:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.lease import Lease
-from cronkeeper.common.coordination.tree import Check, Create, NodeExists, NoNode, SetData, Tree
+from cronkeeper.common.coordination.tree import Check, Create, Node, NodeExists, NoNode, SetData, Tree
 from cronkeeper.common.coordination.watch import ChildWatch
 from cronkeeper.common.errors import Conflict
 from cronkeeper.common.model import Generation
@@ -107,21 +107,29 @@ class Leadership:
 
     def _begin(self, session: int) -> Reign:
         """A new epoch, above any that SQL or the tree has seen; SQL agrees first."""
-        self._tree.ensure(paths.EPOCH)
-        known = self._tree.get(paths.EPOCH)
-        in_tree = int(known.data) if known.data else 0
+        for path in (paths.EPOCH, paths.MARK):
+            self._tree.ensure(path)
+        known, mark = self._tree.get(paths.EPOCH), self._tree.get(paths.MARK)
+        in_tree, marked = _number(known), _number(mark)
 
         def take(connection: Connection) -> tuple[int, int]:
             in_sql = leader.read(connection)
             epoch = max(in_sql, in_tree) + 1
             leader.take(connection, in_sql, epoch, self._name)
-            return epoch, leader.confirmed(connection)
+            return epoch, leader.mark(connection)
 
-        epoch, confirmed = self._store.transaction(take)
-        if in_tree < confirmed:
-            # Before the epoch: until that is above all that a worker has seen, it claims nothing.
+        epoch, expected = self._store.transaction(take)
+        if (
+            marked < expected
+        ):  # before the mark: until that is above all that a worker has seen, it claims nothing
             lost_tree.clear_out(self._tree, Check(paths.EPOCH, known.version))
             self._store.transaction(partial(lost_tree.forget_claims, epoch=epoch))
-        self._tree.commit([SetData(paths.EPOCH, str(epoch).encode(), known.version)])
-        self._store.transaction(partial(leader.confirm, epoch=epoch))
+        number = max(marked, expected) + 1
+        begin = SetData(paths.EPOCH, str(epoch).encode(), known.version)
+        self._tree.commit([begin, SetData(paths.MARK, str(number).encode(), mark.version)])
+        self._store.transaction(partial(leader.note_mark, epoch=epoch, number=number))
         return Reign(epoch, known.version + 1, session)
+
+
+def _number(node: Node) -> int:
+    return int(node.data) if node.data else 0

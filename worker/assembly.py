@@ -23,10 +23,10 @@ from cronkeeper.worker.claims import Me
 from cronkeeper.worker.clocks import Clocks
 from cronkeeper.worker.crond import Crond
 from cronkeeper.worker.crontab_file import Crontab, crond_pid
-from cronkeeper.worker.epoch_seen import EpochSeen
 from cronkeeper.worker.facts import About, gather
 from cronkeeper.worker.journal import Journal
 from cronkeeper.worker.machine import boot_of, machine
+from cronkeeper.worker.mark_seen import MarkSeen
 from cronkeeper.worker.outbox import Outbox
 from cronkeeper.worker.parts import Parts, Rules
 from cronkeeper.worker.presence import Presence
@@ -104,7 +104,7 @@ def assemble(
     table = Table(settings.crontab, settings.install, spool, settings.zone, crond)
     standing = _standing(settings, tree, live, read, waker)
     journal = Journal(home / "runs", processes, files, live.account, boot)
-    standing.records, standing.epoch = partial(records.of, journal), EpochSeen(home / "epoch")
+    standing.records, standing.mark = partial(records.of, journal), MarkSeen(home / "mark")
     standing.cron_findings = lambda: table.findings
     if settings.lease_ends:
         standing.clocks = Clocks(fleet.max_skew)

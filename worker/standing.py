@@ -22,7 +22,7 @@ from cronkeeper.common.facts import Condition, ConditionName, Facts, Finding
 from cronkeeper.common.model import encode, replace
 from cronkeeper.common.records import Record
 from cronkeeper.worker.clocks import Clocks, since
-from cronkeeper.worker.epoch_seen import EpochSeen
+from cronkeeper.worker.mark_seen import MarkSeen
 from cronkeeper.worker.presence import Presence
 from cronkeeper.worker.reload import Live, Reload
 
@@ -70,7 +70,7 @@ class Standing:
         self.wall: Callable[[], float] = time.time
         self.records: Callable[[], tuple[Record, ...]] = tuple
         """What the node's own disk tells of its jobs, for a tree that has not been told yet."""
-        self.epoch = EpochSeen()
+        self.mark = MarkSeen()
         self.boot: Callable[[], float] = boottime
         self.hung_up: Callable[[], bool] = lambda: False
         """Whether a signal has asked for the configuration to be read again since the last call."""
@@ -95,7 +95,7 @@ class Standing:
         if news or resync or self._watch.fired:
             self._look()
         if news or resync:
-            self.epoch.check(self._tree)
+            self.mark.check(self._tree)
         return news
 
     def forget(self) -> None:

@@ -3,6 +3,7 @@
 - The negotiated session timeout, which kazoo reads and forgets.
 - Leaving a session without ending it, which its `stop` can't.
 - A connection thread that died of an unforeseen answer is started again.
+- A ZooKeeper that was put back to an earlier day, or is empty, turns away for ever who has seen a later one.
 - Connecting to a host that is switched off would take the whole session timeout, and the session with it.
 - Each request wakes the connection thread by a byte in a socket pair, which holds 278 of them and is not
   read while there is no connection: the 279th request would block for as long as that lasts. An eventfd
@@ -12,10 +13,11 @@
 import logging
 import os
 import socket
+import time
 from typing import Any
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import WriterNotClosedException
+from kazoo.exceptions import ConnectionDropped, WriterNotClosedException
 from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol import connection as protocol
 from kazoo.protocol.serialization import Connect
@@ -74,15 +76,34 @@ class SessionClient(KazooClient):  # type: ignore[misc]
 
 
 class _Connection(protocol.ConnectionHandler):  # type: ignore[misc]
-    """Remembers the negotiated session timeout."""
+    """Remembers the negotiated session timeout, and forgets what no server knows any more."""
 
     negotiated = 0.0
+    _refused_since: float | None = None
 
     def _invoke(self, timeout: float, request: Any, xid: int | None = None) -> Any:
-        answer = super()._invoke(timeout, request, xid)
-        if isinstance(request, Connect):
-            self.negotiated = answer[0].time_out / 1000
+        if not isinstance(request, Connect):
+            return super()._invoke(timeout, request, xid)
+        try:
+            answer = super()._invoke(timeout, request, xid)
+        except ConnectionDropped:
+            self._note_refusal()
+            raise
+        self.negotiated = answer[0].time_out / 1000
+        self._refused_since = None
         return answer
+
+    def _note_refusal(self) -> None:
+        """Servers turn away who has seen a later state than they have, for ever where that is lost.
+
+        They turn people away also while they have no leader. Nobody here goes by what a server says before a sync.
+        """
+        now = time.monotonic()
+        if self._refused_since is None:
+            self._refused_since = now
+        elif now - self._refused_since > self.client._session_timeout / 1000 and self.client.last_zxid:
+            log.warning("ZooKeeper is there and takes nobody who has seen what it had: that is forgotten")
+            self.client.last_zxid = 0
 
 
 class _Handler(SequentialThreadingHandler):  # type: ignore[misc]

@@ -21,16 +21,16 @@ def take(conn: Connection, expected: int, epoch: int, holder: str) -> None:
         raise Conflict(f"epoch {epoch} can't begin: the last one is {read(conn)} and no longer {expected}")
 
 
-def confirmed(conn: Connection) -> int:
-    """The last epoch that is known to have been in the tree; 0 where none is."""
-    epoch: int | None = conn.execute(sa.select(leader.c.tree_epoch)).scalar_one()
-    return 0 if epoch is None else epoch
+def mark(conn: Connection) -> int:
+    """The last mark that is known to have been in the tree; 0 where none is."""
+    number: int | None = conn.execute(sa.select(leader.c.tree_mark)).scalar_one()
+    return 0 if number is None else number
 
 
-def confirm(conn: Connection, epoch: int) -> None:
-    """The epoch is in the tree. Raises: Conflict, as `fence`."""
+def note_mark(conn: Connection, epoch: int, number: int) -> None:
+    """The mark is in the tree. Raises: Conflict, as `fence`."""
     fence(conn, epoch)
-    conn.execute(sa.update(leader).values(tree_epoch=epoch))
+    conn.execute(sa.update(leader).values(tree_mark=number))
 
 
 def fence(conn: Connection, epoch: int) -> None:

@@ -251,8 +251,8 @@ leader = _table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),  # always 1
     sa.Column("epoch", Number, nullable=False),
     sa.Column("holder", sa.String(200)),
-    # The last one that the tree was seen to have; a tree below it has lost something.
-    sa.Column("tree_epoch", Number),
+    # The last mark that the tree was seen to have; a tree below it was lost, or put back.
+    sa.Column("tree_mark", Number),
     sa.Column("writes", Number, nullable=False),
 )
 

@@ -1,6 +1,7 @@
 """What only the client of ZooKeeper has to cope with: kazoo, a network, and an ensemble."""
 
 import contextlib
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +30,30 @@ def test_a_client_outlives_a_restart_of_zookeeper_in_the_same_session(
         server.start()
         eventually(tree.sync)
         assert tree.get("/e").owner == session.id == tree.session().id
+
+
+def test_a_client_finds_its_way_into_a_zookeeper_that_has_forgotten_all(
+    own_zookeeper: Callable[[], ZooKeeper],
+) -> None:
+    server = own_zookeeper()
+    with _closing(ZooKeeperTree(server.hosts, session_timeout=2.0, call_timeout=CALL_TIMEOUT)) as tree:
+        for number in range(20):
+            tree.ensure(f"/n{number}")
+        before = tree.session().id
+        server.kill()
+        shutil.rmtree(server.home / "data")
+        server.start()
+        wait_until(lambda: _answers(tree), 30)
+        assert tree.session().id != before
+        assert tree.children("/") == []
+
+
+def _answers(tree: ZooKeeperTree) -> bool:
+    try:
+        tree.sync()
+    except Unavailable:
+        return False
+    return True
 
 
 def test_a_client_can_be_made_before_zookeeper_is_there(own_zookeeper: Callable[[], ZooKeeper]) -> None:

@@ -27,8 +27,8 @@ from cronkeeper.manager.desk import Desk, tell_leader
 from cronkeeper.manager.leader import Leader, LeaderRules
 from cronkeeper.worker import records
 from cronkeeper.worker.claims import Me
-from cronkeeper.worker.epoch_seen import EpochSeen
 from cronkeeper.worker.journal import Journal
+from cronkeeper.worker.mark_seen import MarkSeen
 from cronkeeper.worker.outbox import Outbox
 from cronkeeper.worker.parts import Parts, Rules
 from cronkeeper.worker.safekeeping import Safekeeping
@@ -209,7 +209,7 @@ class Fleet:
         )
         standing = standing_of(machine, tree, live, bell)
         journal = Journal(machine.runs, processes, self.files, account, machine.boot_id, self.time)
-        standing.records, standing.epoch = partial(records.of, journal), EpochSeen(machine.home / "epoch")
+        standing.records, standing.mark = partial(records.of, journal), MarkSeen(machine.home / "mark")
         return Parts(
             tree=tree,
             lease=lease,

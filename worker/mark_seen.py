@@ -1,4 +1,4 @@
-"""The newest epoch that this node has seen: a tree below it was put back, and its claims are of the past."""
+"""The newest mark that this node has seen: a tree below it was put back, and its claims are of the past."""
 
 import logging
 from pathlib import Path
@@ -10,7 +10,7 @@ from cronkeeper.common.errors import Unavailable
 log = logging.getLogger(__name__)
 
 
-class EpochSeen:
+class MarkSeen:
     """Kept in a file, since the daemon may be started again in the meantime; without one, in memory."""
 
     def __init__(self, path: Path | None = None) -> None:
@@ -20,17 +20,17 @@ class EpochSeen:
     def check(self, tree: Tree) -> None:
         """Raises: Unavailable, where the tree is below what was seen, until a leader has cleared it out."""
         try:
-            data = tree.get(paths.EPOCH).data
+            data = tree.get(paths.MARK).data
         except NoNode:
             data = b""
-        epoch = int(data) if data else 0
-        if epoch < self._newest:
+        mark = int(data) if data else 0
+        if mark < self._newest:
             raise Unavailable(
-                f"ZooKeeper is at epoch {epoch}, and was at {self._newest}: it was put back to an earlier day,"
-                " and nothing is claimed before a manager leads in it"
+                f"ZooKeeper is at mark {mark}, and was at {self._newest}: it was put back to an earlier day, and"
+                " nothing is claimed before a manager leads in it"
             )
-        if epoch > self._newest:
-            self._newest = epoch
+        if mark > self._newest:
+            self._newest = mark
             self._write()
 
     def _read(self) -> int:
@@ -49,4 +49,4 @@ class EpochSeen:
             new.write_text(f"{self._newest}\n")
             new.replace(self._path)
         except OSError as error:
-            log.error("the epoch %d can't be written down: %s", self._newest, error)
+            log.error("the mark %d can't be written down: %s", self._newest, error)
