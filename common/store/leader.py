@@ -43,4 +43,4 @@ def fence(conn: Connection, epoch: int) -> None:
             f"SQL was put back to an earlier day, it is at epoch {newest} and this leader's is {epoch}: once SQL is"
             " as it should be, restart the managers"
         )
-    raise Deposed(f"deposed: epoch {epoch} is over, the newest is {newest}")
+    raise Deposed(f"deposed: epoch {epoch} is over, the leader's is {newest}")

@@ -10,13 +10,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from simulation import campaign, coverage  # noqa: E402
-from simulation.dice import throw  # noqa: E402
-from simulation.history import Complaint  # noqa: E402
-from simulation.planted import PLANTED  # noqa: E402
-from simulation.play import play  # noqa: E402
-from simulation.scenario import Scenario  # noqa: E402
-from simulation.shrink import shrink  # noqa: E402
+from simulation import campaign, coverage
+from simulation.dice import throw
+from simulation.history import Complaint
+from simulation.planted import PLANTED
+from simulation.play import play
+from simulation.scenario import Scenario
+from simulation.shrink import shrink
 
 MOST_SHRUNK = 5
 """So many failing seeds are shrunk; the others are the same bugs, mostly."""

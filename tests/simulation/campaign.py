@@ -11,8 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-
-from cronkeeper.common.store.store import Store
+from functools import cache
 
 from simulation.coverage import Cell
 from simulation.dice import throw
@@ -20,10 +19,10 @@ from simulation.history import Complaint
 from simulation.planted import PLANTED
 from simulation.play import MEMORY, NAME, Outcome, play
 
+from cronkeeper.common.store.store import Store
+
 CHUNK = 10
 PR_SET_PDEATHSIG = 1
-
-_store: Store | None = None
 
 
 @dataclass(slots=True)
@@ -44,13 +43,12 @@ class Result:
         self.seconds += other.seconds
 
 
+@cache
 def store() -> Store:
     """The one database of this process, in memory; each play begins with emptying it."""
-    global _store
-    if _store is None:
-        _store = Store("sqlite://")
-        _store.upgrade()
-    return _store
+    made = Store("sqlite://")
+    made.upgrade()
+    return made
 
 
 def play_seed(seed: int) -> Outcome:

@@ -9,6 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from simulation.clocks import LocalTime
+from simulation.link import Ended, Link, Way
+from simulation.scenario import Event, Fault
 from support.fakes import Bell, Crash, FakeFiles, Machine
 from support.fleet import SESSION, TURNS_AT_ONCE, Daemon, Fleet, Loop
 
@@ -19,10 +22,6 @@ from cronkeeper.common.store.store import Store
 from cronkeeper.worker.journal import Journal
 from cronkeeper.worker.parts import Parts
 from cronkeeper.worker.run_folder import NoRoom, Plan
-
-from simulation.clocks import LocalTime
-from simulation.link import Ended, Link, Way
-from simulation.scenario import Event, Fault
 
 DEPTH = 3
 """So many daemons may wait within each other; one more gets its answer at once."""

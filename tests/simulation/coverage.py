@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import product
 
-from cronkeeper.common.coordination import paths
-from cronkeeper.common.model import ClaimName, Job
-from cronkeeper.common.schedule import ONCE
-
 from simulation.cluster import Cluster
 from simulation.deeds import People
 from simulation.link import Link
 from simulation.scenario import Deed, Event, Fault, Strike
+
+from cronkeeper.common.coordination import paths
+from cronkeeper.common.model import ClaimName, Job
+from cronkeeper.common.schedule import ONCE
 
 Cell = tuple[str, str, str]
 """(fault, step, policy)"""

@@ -7,6 +7,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from simulation.cluster import Cluster
+from simulation.history import Version
+from simulation.scenario import Deed, Event, JobPlan
 from support.fakes import BEGIN
 from support.samples import new_job
 
@@ -18,10 +21,6 @@ from cronkeeper.common.schedule import ONCE
 from cronkeeper.manager import jobs, runs
 from cronkeeper.manager.desk import Desk
 from cronkeeper.worker.run_folder import Plan
-
-from simulation.cluster import Cluster
-from simulation.history import Version
-from simulation.scenario import Deed, Event, JobPlan
 
 WORDS = {"concurrency": Concurrency, "catch_up": CatchUp}
 

@@ -25,10 +25,11 @@ CALLS_OF = {
         "commit",
         "commit",
         "sync",
+        "sync",
+        "start",
+        "start",
         "get_many",
         "children",
-        "watch_children",
-        "start",
         "get",
     ),
     "reporter": ("report",),
@@ -41,9 +42,9 @@ CALLS_OF = {
         "sql",
         "sync",
         "get_many",
+        "get_many",
         "children",
         "children_many",
-        "get",
     ),
 }
 CUTS = (Fault.CUT, Fault.CUT, Fault.CUT_IN, Fault.CUT_OUT, Fault.FROZEN, Fault.PAUSE)
@@ -78,7 +79,7 @@ class _Dice:
             )
             for name in self.names
         )
-        events = [event for _ in range(chance.choice([1, 2, 3, 4, 6, 8])) for event in self._trouble()]
+        events = [event for _ in range(chance.choice([2, 3, 4, 6, 8])) for event in self._trouble()]
         events += [self._deed() for _ in range(chance.choice([0, 1, 2, 4]))]
         events += self._fetches()
         return Scenario(
@@ -165,7 +166,7 @@ class _Dice:
             what=what,
             who=who,
             calls=calls,
-            nth=int(8 * chance.random() ** 2),
+            nth=int((2 if calls == "start" else 8) * chance.random() ** 2),
             lasts=self._wait(what),
         )
 
@@ -175,7 +176,7 @@ class _Dice:
         if what in (Strike.SLOW_CALL, Strike.SLOW_REPLY):
             return self._time(0.3, 7.0)
         if what in (Strike.STOP_BEFORE, Strike.STOP_AFTER):
-            return self.random.choice([2.0, 5.0, self._time(6, 12), self._time(12, 40)])
+            return self.random.choice([2.0, 5.0, self._time(6, 9), self._time(6, 9), self._time(9, 40)])
         return 0.0
 
     def _fault(self, at: float, what: Fault | None = None, who: str | None = None) -> Event:

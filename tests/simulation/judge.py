@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 
-from support.promise import complaints
-
 from simulation.cluster import Cluster
 from simulation.deeds import People
 from simulation.history import Complaint, History
 from simulation.plain import check
+from support.promise import complaints
 
 
 def judge(history: History, cluster: Cluster, people: People) -> Iterator[Complaint]:

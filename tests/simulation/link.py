@@ -5,13 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from simulation.scenario import Event, Fault, Strike
 from support.fakes import Crash, Trouble
 
 from cronkeeper.common.coordination.embedded_nodes import Nodes
 from cronkeeper.common.coordination.tree import Batch, Node
 from cronkeeper.common.errors import CronkeeperError, Unavailable
-
-from simulation.scenario import Event, Fault, Strike
 
 T = TypeVar("T")
 

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from cronsim import CronSim
-
 from simulation.history import Away, Complaint, Execution, History, Told, Version
 
 CLOCKS = {"clock"}
@@ -140,7 +139,7 @@ def _expected(versions: tuple[Version, ...], until: datetime) -> set[datetime]:
 
 
 def _is_forgotten(version: Version, following: Version) -> bool:
-    """What a job was that waits for its node is not known any more when that is changed: nothing tells of its ticks."""
+    """What a job was that waits for its node is not known any more once it is changed: nothing tells of it."""
     paused = version.enabled and not following.enabled
     waited = bool(version.requires) or version.node is not None
     return waited and (paused or version.effective_from != following.effective_from)

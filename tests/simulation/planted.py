@@ -129,7 +129,7 @@ def generation_the_same_always() -> Iterator[None]:
 
 @contextmanager
 def listed_before_fencing() -> Iterator[None]:
-    """A failover does not see to it that the node is gone, and writes what it read before, whatever is there now."""
+    """A failover does not see to it that the node is gone, and writes what it read, whatever is there now."""
     commit = publish._commit
 
     def unfenced(tree: Tree, head: list[Op], members: Any) -> Any:

@@ -9,11 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from support.fakes import BEGIN
-from support.promise import blank
-
-from cronkeeper.common.store.store import Store
-
 from simulation import faults
 from simulation.cluster import Cluster
 from simulation.coverage import Cell, cells_of_deed, cells_of_fault, cells_of_strike
@@ -23,6 +18,10 @@ from simulation.judge import judge
 from simulation.link import Link
 from simulation.record import Recorder
 from simulation.scenario import Deed, Event, Fault, Scenario, Strike
+from support.fakes import BEGIN
+from support.promise import blank
+
+from cronkeeper.common.store.store import Store
 
 SETTLING = 75.0
 """Seconds, besides `run_lease`, after which a fleet that nothing troubles any more must be as it should."""

@@ -4,15 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from support.fakes import BEGIN, Command
-from support.fleet import SESSION
-
-from cronkeeper.common.model import Run, RunState
-
 from simulation.cluster import Cluster
 from simulation.deeds import People
 from simulation.history import Away, Execution, History, Settings, Told
 from simulation.scenario import Event, Fault, Strike
+from support.fakes import BEGIN, Command
+from support.fleet import SESSION
+
+from cronkeeper.common.model import Run, RunState
 
 AWAY = {
     Strike.LOSE_CALL: "cut_in",

@@ -1,4 +1,4 @@
-"""A thousand fleets in trouble, each from a seed; and what makes a seed worth anything: it can be replayed and shrunk."""
+"""A thousand fleets in trouble, each from a seed; a seed can be replayed, and what comes of it can be shrunk."""
 
 import os
 import subprocess

@@ -258,8 +258,12 @@ class FakeProcesses(Processes):
 
     def start(self, folder: RunFolder, account: Account, script: Path | None) -> None:
         self._watched.add(folder.plan.run_id)
+        self._trouble("start", lambda: self._wrap(folder))
+
+    def _wrap(self, folder: RunFolder) -> None:
+        """The wrapper looks at the lease by itself, however long its daemon stood still before it made it."""
         if self._lease.may_act(self._machine.time()):
-            self._trouble("start", lambda: self._machine.wrap(folder))
+            self._machine.wrap(folder)
 
     def adopt(self, folder: RunFolder, process: ProcessId) -> bool:
         found = self._machine.running.get(folder.plan.run_id)
