@@ -47,7 +47,7 @@ def _campaign(asked: argparse.Namespace) -> int:
 
     def tell(news: campaign.Result, total: campaign.Result) -> None:
         for seed, complaints in sorted(news.failed.items()):
-            print(f"\nseed {seed} fails (replay: {replay}{seed})")
+            print(f"\nseed {seed} fails (replay: {replay}{seed})", flush=True)
             _say(complaints)
         line = f"{total.seeds} of {len(seeds)} seeds, {len(total.failed)} failed, {time.monotonic() - begin:.0f} s"
         if sys.stdout.isatty() or total.seeds == len(seeds):

@@ -74,7 +74,8 @@ def required() -> set[Cell]:
     usual = [each for each in Strike if each is not Strike.TAKE_OVER]
     crashes = [each for each in usual if each not in (Strike.LOSE_CALL, Strike.LOSE_REPLY)]
     everyday = POLICIES[:5]
-    cells = set(product(usual, ["worker commit", "worker sync", "leader commit", "leader sql"], everyday))
+    cells = set(product(usual, ["worker commit", "leader commit", "leader sql"], everyday))
+    cells |= set(product(usual, ["worker sync", "leader sync"], ["forbid"]))  # which is about no job
     cells |= set(product(crashes, ["worker start"], everyday))
     cells |= set(product(usual, ["reporter report"], everyday))
     cells |= set(product([Strike.TAKE_OVER], ["leader commit", "leader sql", "leader get_many"], everyday))

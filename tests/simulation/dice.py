@@ -79,7 +79,7 @@ class _Dice:
             )
             for name in self.names
         )
-        events = [event for _ in range(chance.choice([2, 3, 4, 6, 8])) for event in self._trouble()]
+        events = [event for _ in range(chance.choice([3, 4, 6, 8, 9, 10])) for event in self._trouble()]
         events += [self._deed() for _ in range(chance.choice([0, 1, 2, 4]))]
         events += self._fetches()
         return Scenario(
@@ -127,10 +127,10 @@ class _Dice:
 
     def _moment(self) -> float:
         """Any; or one near to a full minute, when ticks are due. The fleet begins half a minute before one."""
-        if self.random.random() < 0.5:
+        if self.random.random() < 0.4:
             return self._time(2, self.lasts - 5)
         minute = 30 + 60 * self.random.randrange(int(self.lasts // 60))
-        return max(2.0, round(minute + self.random.choice([-1, 1]) * self.random.random() ** 2 * 12, 2))
+        return max(2.0, round(minute + self.random.choice([-1, 1, 1]) * self.random.random() ** 2 * 12, 2))
 
     def _trouble(self) -> list[Event]:
         """One thing, or two at once."""
@@ -153,7 +153,7 @@ class _Dice:
         chance = self.random
         if who is None:
             who = chance.choice([*self.names, *self.managers, *self.managers])
-        kind = "leader" if who in self.managers else chance.choice(["worker", "worker", "worker", "reporter"])
+        kind = "leader" if who in self.managers else chance.choice(["worker", "worker", "reporter"])
         calls = chance.choice(CALLS_OF[kind])
         kinds = (
             list(Strike) if kind == "leader" else [each for each in Strike if each is not Strike.TAKE_OVER]

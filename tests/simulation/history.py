@@ -19,7 +19,7 @@ class Version:
     timezone: str = "UTC"
     enabled: bool = True
     effective_from: datetime
-    """From when on its ticks count: set anew by a change of schedule, zone or `at`, and when it is enabled again."""
+    """From when its ticks count: set anew by a change of schedule, zone or `at`, and when it is enabled again."""
     concurrency: str = "forbid"
     catch_up: str = "latest"
     max_lateness: float = 3600.0
@@ -28,6 +28,8 @@ class Version:
     copies: str = "1"
     retry_attempts: int = 0
     """How many more attempts a failed run gets."""
+    retry_within: float = 60.0
+    """Seconds from an attempt's end in which the next one begins at the latest, pauses and all."""
     node: str | None = None
     requires: dict[str, str] = field(default_factory=dict)
     removed: bool = False
@@ -80,7 +82,9 @@ class Away:
     begin: datetime
     end: datetime | None
     what: str
-    """crash, power, pause, cut, cut_in, cut_out, slow, expired, clock, disk_full, …"""
+    """crash, power, pause, cut, cut_in, cut_out, slow, expired, clock, disk_full, …; no_guard: the guard died with
+    its daemon; forgotten, drain: what an operator did; wiped, restored: a store; reports…, sql…, api…: the way to
+    those. `power` is the whole machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +95,12 @@ class Settings:
     run_lease: float
     on_time: float
     clock_grace: float
+    max_skew: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """One whole fleet from begin to end. All trouble was over `healed`; from then on nothing was in anyone's way."""
+    """One whole fleet from begin to end. At `healed` all trouble was over, and nothing was in anyone's way."""
 
     begin: datetime
     healed: datetime
@@ -107,6 +112,12 @@ class History:
     told: tuple[Told, ...]
     trouble: tuple[Away, ...] = ()
     """What befell nodes; what befell managers, stores and links between them is in it under the manager's name."""
+    nodes: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The labels of every node. Empty: they are not known, and where runs are is not checked."""
+    managers: frozenset[str] = frozenset()
+    """The names in `trouble` that are managers; their trouble hinders no tick of a job that stays where it is."""
+    places: dict[str, int] = field(default_factory=dict)
+    """How many runs may go on at once on a node; one that is not named never runs out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +125,7 @@ class Complaint:
     """A promise that was broken: a word for the kind, the job and tick it is about, and what happened."""
 
     kind: str
-    """missed, doubled, stray, overlap, late, early, token, untold, mistold, unsettled"""
+    """missed, doubled, stray, overlap, late, early, token, untold, mistold, unsettled, unstopped"""
     job_id: int
     tick: datetime | None
     text: str

@@ -1,0 +1,82 @@
+"""When a tick may be skipped, by docs/guarantees.md, "Skipped"."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable
+from math import inf
+
+from simulation.case import Line
+
+BESIDE = 100
+SLACK = 1.0
+"""Seconds that looks and clocks may differ by."""
+
+
+def illegitimate(line: Line, tick: int, reason: str | None) -> str | None:
+    """Why a tick may not have been skipped for this reason; None: it may."""
+    word = re.match(r"\w*", reason or "")
+    rule = RULES.get(word[0] if word is not None else "")
+    return rule(line, tick) if rule is not None else f"{reason!r} is no reason to skip a tick"
+
+
+def _still_running(line: Line, tick: int) -> str | None:
+    end = line.window_end(tick) + SLACK
+    versions = line.in_force(tick - SLACK, end)
+    others = [
+        span for about, span in line.busy if about != tick and span[0] <= end and span[1] >= tick - SLACK
+    ]
+    if any(version.concurrency == "forbid" and version.catch_up == "latest" for version in versions):
+        return None if others else "no run of its job was unfinished in its window"
+    if any(version.concurrency == "allow" for version in versions):
+        return None if len(others) >= BESIDE else f"{len(others)} others may not keep it"
+    return "by its policies it waits for the others"
+
+
+def _coalesced(line: Line, tick: int) -> str | None:
+    end = line.window_end(tick) + SLACK + line.case.skew(None, tick, inf)
+    versions = line.in_force(tick - SLACK, end)
+    if all(version.catch_up == "all" for version in versions):
+        return "with catch_up: all no tick is passed over"
+    later = line.order[bisect_right(line.order, tick) :]
+    if not later or later[0] > end:
+        return "no later tick was due in its window"
+    if any(version.concurrency == "replace" for version in versions):
+        return None
+    hindered = end - line.case.times.punctual - tick
+    on_time = line.case.history.settings.on_time
+    return None if end >= tick + on_time else f"it was hindered for {hindered:.0f} s only"
+
+
+def _too_late(line: Line, tick: int) -> str | None:
+    if any(era.one_shot for era in line.ticks[tick]):
+        return "a one-shot is never too late"
+    end = line.window_end(tick) + SLACK + line.case.skew(None, tick, inf)
+    least = min((version.max_lateness for version in line.in_force(tick, end)), default=0.0)
+    limit = max(least, line.case.history.settings.on_time)
+    return None if end >= tick + limit else f"it was not hindered for {limit:.0f} s"
+
+
+def _edited(line: Line, tick: int) -> str | None:
+    return _ended(line, tick, "edited")
+
+
+def _paused(line: Line, tick: int) -> str | None:
+    return _ended(line, tick, "paused")
+
+
+def _ended(line: Line, tick: int, how: str) -> str | None:
+    end = line.window_end(tick) + SLACK
+    ends = [era for era in line.ticks[tick] if era.ended_by is not None and era.until - SLACK <= end]
+    if how == "edited" and ends:
+        return None
+    return None if any(era.ended_by == how for era in ends) else f"its job was not {how} in its window"
+
+
+RULES: dict[str, Callable[[Line, int], str | None]] = {
+    "still_running": _still_running,
+    "coalesced": _coalesced,
+    "too_late": _too_late,
+    "edited": _edited,
+    "paused": _paused,
+}
+"""By the first word of what the ledger gives as a reason."""

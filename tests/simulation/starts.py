@@ -1,0 +1,247 @@
+"""The rules of docs/guarantees.md on what begins: once, only what was asked for, in its window, one at a time."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+from math import inf
+
+from simulation.case import OF_THE_LEDGER, STOPPING, Case, Line, instant, may_be_on
+from simulation.eras import Era
+from simulation.history import Away, Complaint, Execution
+
+BESIDE = 100
+"""How many runs of a job may go on at once with `allow`."""
+ROUNDING = 0.01
+STANDING_STILL = {"pause", "no_guard"}
+"""What keeps even a guard from ending a run in time."""
+NO_LOSS = {"clock", "disk_full", "drain"}
+"""Trouble in which a node stays live."""
+
+
+def complain(kind: str, each: Execution, text: str) -> Complaint:
+    """A complaint about something that began."""
+    return Complaint(
+        kind=kind,
+        job_id=each.job_id,
+        tick=each.tick,
+        text=f"{each.run_id}, begun {each.began:%T.%f} on {each.node}: {text}",
+    )
+
+
+def of_starts(line: Line) -> Iterator[Complaint]:
+    """All complaints about what began of one copy of a job."""
+    for each in line.begun:
+        yield from _stray(line, each)
+        yield from _windows(line, each)
+    yield from _twice(line)
+    yield from _attempts(line)
+    yield from _overlaps(line)
+    yield from _tokens(line)
+    yield from _unstopped(line)
+    yield from _moved_copy(line)
+
+
+def of_copies(case: Case) -> Iterator[Complaint]:
+    """Copies where there should be one, or two of them in one place."""
+    whole: dict[tuple[int, object], list[Execution]] = defaultdict(list)
+    for each in case.history.executions:
+        if each.tick is not None:
+            whole[each.job_id, each.tick].append(each)
+    for (job, _), begun in whole.items():
+        first = begun[0]
+        one = all(version.copies == "1" for version in case.history.jobs.get(job, ()))
+        for each in begun[1:]:
+            if each.copy == first.copy:
+                continue
+            if one:
+                yield complain("doubled", each, f"the job has one copy, and {first.run_id} began too")
+        for each, other in pairwise(sorted(begun, key=lambda each: (each.node, each.copy))):
+            if not one and each.node == other.node and each.copy != other.copy:
+                yield complain("doubled", other, f"{each.run_id} began on the same node")
+
+
+def _moved_copy(line: Line) -> Iterator[Complaint]:
+    if all(version.copies == "all" for version in line.versions):
+        for before, each in pairwise(line.begun):
+            if before.node != each.node:
+                yield complain("stray", each, f"this is the copy of {before.node}")
+
+
+def _stray(line: Line, each: Execution) -> Iterator[Complaint]:
+    began = instant(each.began)
+    if each.tick is not None:
+        if reason := _unexpected(line, each, began):
+            yield complain("stray", each, reason)
+    elif not any(not version.removed for version in line.in_force(began, began)):
+        yield complain("stray", each, "there was no such job then")
+    if not _may_be_on(line, each, began):
+        yield complain("stray", each, "the job may not be on this node")
+
+
+def _unexpected(line: Line, each: Execution, began: float) -> str | None:
+    eras = line.ticks.get(int(instant(each.tick)))
+    if not eras:
+        return "no schedule of the job named this tick when it counted"
+    if each.attempt > 1 or began <= max(_claimed_by(line, era, int(instant(each.tick))) for era in eras):
+        return None
+    return f"the tick fell to an earlier version, which was {eras[-1].ended_by} long before"
+
+
+def _claimed_by(line: Line, era: Era, tick: int) -> float:
+    """When a tick of a former version must have been claimed and begun."""
+    if era.ended_by is None:
+        return inf
+    times = line.case.times
+    return line.case.any_trouble.after(max(era.last, tick), times.published + times.punctual)
+
+
+def _may_be_on(line: Line, each: Execution, began: float) -> bool:
+    nodes = line.case.history.nodes
+    if not nodes:
+        return True
+    versions = line.in_force(began - line.case.times.punctual, began)
+    return each.node in nodes and any(may_be_on(version, each.node, nodes[each.node]) for version in versions)
+
+
+def _windows(line: Line, each: Execution) -> Iterator[Complaint]:
+    """Early and late. Attempts but the first come when they come."""
+    if each.tick is None or each.attempt > 1 or not (eras := line.ticks.get(int(instant(each.tick)))):
+        return
+    due, began = instant(each.tick), instant(each.began)
+    skew = line.case.skew(each.node, min(due, began), max(due, began))
+    if began < due - skew - ROUNDING:
+        yield complain("early", each, f"{due - began:.3f} s before it was due")
+    end = line.window_end(int(due)) + skew + 1
+    if began > end:
+        yield complain(
+            "late", each, f"{began - due:.1f} s after it was due, and {began - end:.1f} s without a cause"
+        )
+    if began > _too_late(line, each, eras) + skew + 1:
+        yield complain("late", each, f"{began - due:.1f} s after it was due: later than its max_lateness")
+
+
+def _too_late(line: Line, each: Execution, eras: list[Era]) -> float:
+    if any(era.one_shot for era in eras):
+        return inf
+    due = instant(each.tick)
+    versions = line.in_force(due, instant(each.began))
+    most = max([line.case.history.settings.on_time, *(version.max_lateness for version in versions)])
+    return line.case.any_trouble.after(due + most, line.case.times.punctual)
+
+
+def _twice(line: Line) -> Iterator[Complaint]:
+    first: dict[object, Execution] = {}
+    for each in line.begun:
+        name = each.run_id if each.tick is None else (int(instant(each.tick)), each.attempt)
+        if name in first:
+            yield complain(
+                "doubled", each, f"it had begun on {first[name].node} at {first[name].began:%T.%f}"
+            )
+        first.setdefault(name, each)
+
+
+def _attempts(line: Line) -> Iterator[Complaint]:
+    """Further attempts, each of which needs a reason in the one before."""
+    for tick, begun in line.by_tick.items():
+        attempts = {each.attempt: each for each in begun}
+        told = {row.attempt: row.state for row in line.told_of.get(tick, ())}
+        for number, each in attempts.items():
+            if number > 1 and (reason := _undeserved(line, each, attempts.get(number - 1), told)):
+                yield complain("doubled", each, reason)
+
+
+def _undeserved(line: Line, each: Execution, before: Execution | None, told: dict[int, str]) -> str | None:
+    """Why an attempt should not have begun; None: it should."""
+    began = instant(each.began)
+    versions = line.in_force(instant(each.tick), began)
+    retries = max((version.retry_attempts for version in versions), default=0)
+    rerun = any(version.on_node_loss == "rerun" for version in versions)
+    state = told.get(each.attempt - 1)
+    if before is None:
+        failed, lost = state in ("failed", "timed_out"), state == "lost"
+    else:
+        if instant(before.ended) > began and not given_up(line, before, began):
+            return f"the attempt before it, on {before.node}, had not ended"
+        failed = not before.succeeded
+        lost = not before.complete or given_up(line, before, began, ended=True)
+    losses = sum(told.get(number) == "lost" for number in range(1, each.attempt)) if rerun else 0
+    if failed and each.attempt <= 1 + retries + losses:
+        return None
+    if rerun and lost:
+        return None
+    return "no policy asks for another attempt after the one before"
+
+
+def given_up(line: Line, run: Execution, by: float, *, ended: bool = False) -> bool:
+    """Whether a run may rightly have been given up by then, though it still went on (or had ended, unheard).
+
+    Whoever says `rerun` or `stop` has the guard end the run before that.
+    """
+    versions = line.in_force(instant(run.began), by)
+    acknowledged = instant(run.ended) + line.case.times.acknowledged
+    if ended and not line.case.any_trouble.meet(instant(run.ended), acknowledged):
+        return False
+    guarded = not ended and any({each.on_node_loss, each.when_isolated} & STOPPING for each in versions)
+    case = line.case
+    known = case.history.nodes or case.trouble.keys()
+    wiped = [away for name, all_of in case.trouble.items() if name not in known for away in all_of]
+    away = [*case.trouble.get(run.node, ()), *(each for each in wiped if each.what == "wiped")]
+    return any(_lost_by(case, each, run, by) for each in away if not guarded or each.what in STANDING_STILL)
+
+
+def _lost_by(case: Case, away: Away, run: Execution, by: float) -> bool:
+    begin, end = instant(away.begin), instant(away.end)
+    if away.what == "forgotten":
+        return begin <= by
+    if away.what in NO_LOSS or away.what.startswith(OF_THE_LEDGER):
+        return False
+    if end + case.times.recovery < instant(run.began):
+        return False
+    if away.what == "power" and begin <= by:
+        return True
+    lease = case.history.settings.run_lease
+    return begin + lease <= by + ROUNDING and end + case.times.recovery >= begin + lease
+
+
+def _overlaps(line: Line) -> Iterator[Complaint]:
+    going: list[Execution] = []
+    for each in line.begun:
+        began = instant(each.began)
+        going = [other for other in going if instant(other.ended) > began + ROUNDING]
+        others = [other for other in going if other.tick is None or other.tick != each.tick]
+        others = [other for other in others if not given_up(line, other, began)]
+        if others and not _beside(line, each, len(others)):
+            yield complain("overlap", each, f"{others[0].run_id} still went on on {others[0].node}")
+        going.append(each)
+
+
+def _beside(line: Line, each: Execution, others: int) -> bool:
+    began = instant(each.began)
+    versions = line.in_force(began - line.case.times.punctual, began)
+    return each.tick is not None and others < BESIDE and any(one.concurrency == "allow" for one in versions)
+
+
+def _tokens(line: Line) -> Iterator[Complaint]:
+    for before, each in pairwise(line.begun):
+        allow = any(version.concurrency == "allow" for version in line.in_force(-inf, instant(each.began)))
+        older, newer = (before.token[:2], each.token[:2]) if allow else (before.token, each.token)
+        if newer < older or (newer == older and not allow):
+            yield complain(
+                "token", each, f"its token {each.token} is not above {before.token} of {before.run_id}"
+            )
+
+
+def _unstopped(line: Line) -> Iterator[Complaint]:
+    """Runs that the guard should have ended, since their node was cut off for too long."""
+    lease = line.case.history.settings.run_lease
+    for each in line.begun:
+        versions = line.in_force(instant(each.began), instant(each.began))
+        if not all({version.on_node_loss, version.when_isolated} & STOPPING for version in versions):
+            continue
+        trouble = line.case.trouble.get(each.node, [])
+        if any(away.what in STANDING_STILL for away in trouble):
+            continue
+        for away in trouble:
+            limit = max(instant(away.begin), instant(each.began)) + lease + 1
+            if away.what == "cut" and limit < min(instant(away.end), instant(each.ended)):
+                yield complain("unstopped", each, f"{away.node} was cut off for longer than run_lease")
