@@ -82,6 +82,9 @@ class _Dice:
         events = [event for _ in range(chance.choice([3, 4, 6, 8, 9, 10])) for event in self._trouble()]
         events += [self._deed() for _ in range(chance.choice([0, 1, 2, 4]))]
         events += self._fetches()
+        run_lease = chance.choice(RUN_LEASES)
+        if chance.random() < 0.15:
+            events += self._return()
         return Scenario(
             seed=self.seed,
             nodes=nodes,
@@ -89,7 +92,7 @@ class _Dice:
             jobs=self.jobs,
             events=tuple(sorted(events, key=lambda event: event.at)),
             lasts=self.lasts,
-            run_lease=chance.choice(RUN_LEASES),
+            run_lease=run_lease,
         )
 
     def _job(self, number: int) -> JobPlan:
@@ -218,6 +221,18 @@ class _Dice:
             nth = chance.randrange(9 if calls == "" else 3)
             events.append(Event(at=then, what=what, who=manager, calls=calls, nth=nth, lasts=wait))
         return events
+
+    def _return(self) -> list[Event]:
+        """A node that is cut off while a tick falls due is back just before its jobs are moved, and claims it."""
+        minute = 30 + 60 * self.random.randrange(int(self.lasts // 60))
+        at = round(minute - self._time(0.5, 5), 2)
+        gone = Event(at=at, what=Fault.CUT, who=self.random.choice(self.names), lasts=self._time(6.3, 8))
+        then, wait = round(at + 5.9, 2), self._time(2.5, 3.9)
+        slow = [
+            Event(at=then, what=Strike.SLOW_CALL, who=name, calls="commit", lasts=wait)
+            for name in self.managers
+        ]
+        return [gone, *slow]
 
     def _late_artifact(self) -> list[Event]:
         """A run is claimed and waits for its artifact; that comes when its node has been gone for a while."""

@@ -14,7 +14,7 @@ FOUND = {
     "generation_used_twice": 7,
     "lease_longer_than_the_session": 194,
     "lease_renewed_by_a_read": 137,
-    "listed_before_fencing": 0,
+    "listed_before_fencing": 8,
     "lost_reply_retried_blindly": 58,
     "no_epoch_check": 37,
     "run_lease_not_waited_for": 170,
