@@ -12,9 +12,10 @@ from cronkeeper.common.errors import NotFound, Unavailable
 from cronkeeper.common.log import request
 from cronkeeper.common.model import Claim, HandRun, Report, Run, RunState, decode, encode
 from cronkeeper.common.store import jobs, leader, runs
+from cronkeeper.common.store.leader import Deposed
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager.board import Board
-from cronkeeper.manager.leadership import Deposed, Reign
+from cronkeeper.manager.leadership import Reign
 from cronkeeper.manager.publish import Placed
 
 log = logging.getLogger(__name__)

@@ -110,6 +110,8 @@ class Leader:
                 log.warning("the leader's round is put off: %s", error)
             self._complaint = str(error)
             self._stale = True
+            if isinstance(error, leader.Deposed):
+                self._leadership.lay_down()
             metrics.ROUNDS_PUT_OFF.inc()
             return RETRY
         return wait

@@ -11,17 +11,12 @@ from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.lease import Lease
 from cronkeeper.common.coordination.tree import Check, Create, Node, NodeExists, NoNode, SetData, Tree
 from cronkeeper.common.coordination.watch import ChildWatch
-from cronkeeper.common.errors import Conflict
 from cronkeeper.common.model import Generation
 from cronkeeper.common.store import leader
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager import lost_tree
 
 log = logging.getLogger(__name__)
-
-
-class Deposed(Conflict):
-    """Another one leads now."""
 
 
 def each_of(*told: Callable[[int | None], None]) -> Callable[[int | None], None]:
@@ -46,6 +41,10 @@ class Reign:
     def fence(self) -> Check:
         """The first operation of every batch of this leader."""
         return Check(paths.EPOCH, self._version)
+
+    def begun_by(self, epoch: Node | None) -> bool:
+        """Whether the tree's epoch, as it was read, is this reign's."""
+        return epoch is not None and epoch.version == self._version
 
     def generation(self) -> Generation:
         """A new one."""
@@ -72,16 +71,29 @@ class Leadership:
         """
         self._lease.renew(self._tree)
         session = self._tree.session().id
-        if self.reign is not None and self._holder() == session == self.reign.session:
-            return self.reign
         if self.reign is not None:
-            log.warning("epoch %d is over: the session that led has ended", self.reign.epoch)
-            self.reign = None
+            if self._goes_on(self.reign, session):
+                return self.reign
+            self.lay_down()
         if not self._win(session):
             return None
         self.reign = self._begin(session)
         log.info("%s leads, epoch %d", self._name, self.reign.epoch)
         return self.reign
+
+    def lay_down(self) -> None:
+        """The epoch is over; where the lock is ours nevertheless, the next `hold` begins a new one.
+
+        A candidate that was paused after it had won, and has lost its session meanwhile, begins an epoch in the
+        midst of another's reign when it wakes, and does not lead. Whoever does must not stay deposed then.
+        """
+        if self.reign is not None:
+            log.warning("epoch %d is over: its session has ended, or a later one has begun", self.reign.epoch)
+            self.reign = None
+
+    def _goes_on(self, reign: Reign, session: int) -> bool:
+        holder, epoch = self._tree.get_many([paths.LEADER, paths.EPOCH])
+        return holder is not None and holder.owner == session == reign.session and reign.begun_by(epoch)
 
     def _holder(self) -> int | None:
         try:

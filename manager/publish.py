@@ -28,8 +28,9 @@ from cronkeeper.common.model import (
     encode,
     replace,
 )
+from cronkeeper.common.store.leader import Deposed
 from cronkeeper.manager import edits
-from cronkeeper.manager.leadership import Deposed, Reign
+from cronkeeper.manager.leadership import Reign
 
 log = logging.getLogger(__name__)
 

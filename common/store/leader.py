@@ -8,6 +8,10 @@ from cronkeeper.common.errors import Conflict
 from .schema import leader
 
 
+class Deposed(Conflict):
+    """Another epoch has begun."""
+
+
 def read(conn: Connection) -> int:
     """The epoch of the newest leader; 0 where there has never been one."""
     epoch: int = conn.execute(sa.select(leader.c.epoch)).scalar_one()
@@ -39,7 +43,8 @@ def fence(conn: Connection, epoch: int) -> None:
     To be called first in every transaction of a leader.
 
     Raises:
-        Conflict: a later leader has taken over, or SQL was put back to an earlier day.
+        Deposed: a later epoch has begun.
+        Conflict: SQL was put back to an earlier day.
     """
     changed = sa.update(leader).where(leader.c.epoch == epoch).values(writes=leader.c.writes + 1)
     if conn.execute(changed).rowcount == 1:
@@ -50,4 +55,4 @@ def fence(conn: Connection, epoch: int) -> None:
             f"SQL was put back to an earlier day, it is at epoch {newest} and this leader's is {epoch}: once SQL is"
             " as it should be, restart the managers"
         )
-    raise Conflict(f"deposed: epoch {epoch} is over, the leader's is {newest}")
+    raise Deposed(f"deposed: epoch {epoch} is over, the leader's is {newest}")

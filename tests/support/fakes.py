@@ -19,7 +19,7 @@ from cronkeeper.worker.assignment import Held
 from cronkeeper.worker.pace import Pace
 from cronkeeper.worker.process import Account, Processes
 from cronkeeper.worker.reporter import Reporter
-from cronkeeper.worker.run_folder import ProcessId, RunFolder
+from cronkeeper.worker.run_folder import Plan, ProcessId, RunFolder
 from cronkeeper.worker.uploads import Done
 
 T = TypeVar("T")
@@ -138,6 +138,18 @@ class TroubledStore(Store):
 
 
 @dataclass
+class Command:
+    """A command that was begun, as its machine remembers it for ever; times are those of the lease's clock."""
+
+    plan: Plan
+    began: float
+    ended: float | None = None
+    exit_code: int | None = None
+    told: bool = False
+    """Whether it was told to end before it would have."""
+
+
+@dataclass
 class Process:
     """A wrapper with its command."""
 
@@ -145,11 +157,12 @@ class Process:
     folder: RunFolder
     ends_at: float
     exit_code: int
+    command: Command
 
 
 @dataclass
 class Machine:
-    """A host: what is left of it when its daemon has died. `starts` is its memory of every command it began."""
+    """A host: what is left of it when its daemon has died. `commands` is its memory of every one it began."""
 
     name: str
     home: Path
@@ -157,6 +170,8 @@ class Machine:
     boot_id: str = "boot-1"
     max_running: int = 1000
     run_seconds: float = 5.0
+    lasts: Callable[[Plan], float] | None = None
+    """How many seconds a command takes, where they are not all alike."""
     exit_code: int = 0
     stubborn: bool = False
     """Whether its commands go on after SIGTERM."""
@@ -169,7 +184,7 @@ class Machine:
     """As `labels`."""
     filed: set[int] = field(default_factory=set)
     running: dict[str, Process] = field(default_factory=dict)
-    starts: list[str] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)
     crowd: int = 0
     """How many commands have gone on at once, at the most."""
     wall_offset: float = 0.0
@@ -184,21 +199,27 @@ class Machine:
     def runs(self) -> Path:
         return self.home / "runs"
 
+    @property
+    def starts(self) -> list[str]:
+        """The runs whose commands it began, in that order."""
+        return [command.plan.run_id for command in self.commands]
+
     def folders(self) -> list[str]:
         return sorted(path.name for path in self.runs.iterdir()) if self.runs.exists() else []
 
     def wrap(self, folder: RunFolder) -> None:
         """What wrapper.sh does while the lease holds."""
-        process = ProcessId(NO_SUCH_PID + len(self.starts), 1)
+        process = ProcessId(NO_SUCH_PID + len(self.commands), 1)
         stat = f"{process.pid} (sh) S {'0 ' * 18}{process.start_time} 0"
         try:
             with (folder.path / "started").open("x") as file:
                 file.write(f"{stat} {self.time.seconds}\n")
         except (FileExistsError, FileNotFoundError):
             return
-        self.starts.append(folder.plan.run_id)
-        ends_at = self.time.seconds + self.run_seconds
-        self.running[folder.plan.run_id] = Process(process, folder, ends_at, self.exit_code)
+        command = Command(folder.plan, self.time.seconds)
+        self.commands.append(command)
+        ends_at = self.time.seconds + (self.run_seconds if self.lasts is None else self.lasts(folder.plan))
+        self.running[folder.plan.run_id] = Process(process, folder, ends_at, self.exit_code, command)
         self.crowd = max(self.crowd, len(self.running))
 
     def let_end(self) -> bool:
@@ -211,6 +232,7 @@ class Machine:
     def end(self, run_id: str) -> None:
         """End a command."""
         process = self.running.pop(run_id)
+        process.command.ended, process.command.exit_code = self.time.seconds, process.exit_code
         path = process.folder.path / "exit"
         if path.exists():
             path.write_text(f"{process.exit_code} {self.time.seconds:.2f}\n")
@@ -220,10 +242,13 @@ class Machine:
         self.signals.append((run_id, number))
         if number == signal.SIGKILL or not self.stubborn:
             process = self.running[run_id]
+            process.command.told = True
             process.ends_at, process.exit_code = self.time.seconds, 128 + number
 
     def reboot(self) -> None:
         """Every process is gone, and none has left an exit code."""
+        for process in self.running.values():
+            process.command.ended = self.time.seconds
         self.running.clear()
         self.boot_id += "+1"
 
@@ -239,11 +264,10 @@ class FakeProcesses(Processes):
 
     def start(self, folder: RunFolder, account: Account, script: Path | None) -> None:
         self._watched.add(folder.plan.run_id)
-        if self._lease.may_act(self._machine.time()):
-            self._trouble("start", lambda: self._wrap(folder))
+        self._trouble("start", lambda: self._wrap(folder))
 
     def _wrap(self, folder: RunFolder) -> None:
-        """The wrapper looks at the lease by itself, which may be over by then."""
+        """The wrapper looks at the lease by itself, however long its daemon stood still before it made it."""
         if self._lease.may_act(self._machine.time()):
             self._machine.wrap(folder)
 

@@ -83,6 +83,10 @@ class Daemon:
 class Fleet:
     """`trouble` comes to the daemons of the kinds in its keys, leader, worker and api, that start after it."""
 
+    run_lease = RUN_LEASE
+    leader_renews = 20.0
+    """Seconds after which a leader that nothing wakes looks again."""
+
     def __init__(
         self,
         folder: Path,
@@ -100,7 +104,7 @@ class Fleet:
             self.desk.tree.ensure(path)
         for name in nodes:
             self.add(name)
-        self.machines = {name: Machine(name, folder / name, self.time) for name in nodes}
+        self.machines = {name: self._machine(name, folder / name) for name in nodes}
         self.files = FakeFiles()
         self.daemons: dict[str, Daemon] = {}
         self.loops: dict[str, Loop] = {}
@@ -156,7 +160,7 @@ class Fleet:
             tree,
             self.store if trouble is None else TroubledStore(self.store, trouble),
             Lease(SESSION, self.time),
-            LeaderRules(run_lease=RUN_LEASE, renew_every=20.0, first_grace=SESSION),
+            LeaderRules(run_lease=self.run_lease, renew_every=self.leader_renews, first_grace=SESSION),
             name=name,
             notify=bell.set,
         )
@@ -183,7 +187,7 @@ class Fleet:
         )
         worker = Worker(parts, rules)
         machine.home.mkdir(exist_ok=True)
-        worker.start(self.time.now + timedelta(seconds=machine.wall_offset))
+        worker.start(machine.time.now + timedelta(seconds=machine.wall_offset))
         self.daemons[name] = Daemon(tree, worker=worker, reporter=reporter, uploads=uploads, table=table)
 
         def step(now: datetime) -> float:
@@ -193,6 +197,9 @@ class Fleet:
 
         self.loops[name] = Loop(step, bell, self.time.seconds)
         self.loops[f"{name}'s reporter"] = Loop(reporter.deliver, reporter.bell, self.time.seconds)
+
+    def _machine(self, name: str, home: Path) -> Machine:
+        return Machine(name, home, self.time)
 
     def _parts(self, machine: Machine, tree: EmbeddedTree, bell: Bell, **others: Any) -> Parts:
         lease, trouble = Lease(SESSION, self.time), self.trouble.get("worker", Trouble())

@@ -1,0 +1,172 @@
+"""What people do to the jobs, and what they wanted of each at what time."""
+
+import contextlib
+import zlib
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from simulation.cluster import Cluster
+from simulation.history import Version
+from simulation.scenario import Deed, Event, JobPlan
+from support.fakes import BEGIN
+from support.samples import new_job
+
+from cronkeeper.common.coordination import paths
+from cronkeeper.common.coordination.tree import Tree
+from cronkeeper.common.errors import Conflict, Unavailable
+from cronkeeper.common.model import Artifact, CatchUp, ClaimName, Concurrency, Job, JobType, replace
+from cronkeeper.common.schedule import ONCE
+from cronkeeper.manager import jobs, runs
+from cronkeeper.manager.desk import Desk
+from cronkeeper.worker.run_folder import Plan
+
+WORDS = {"concurrency": Concurrency, "catch_up": CatchUp}
+
+
+@dataclass
+class People:
+    """Who sends in jobs and changes them; `versions` is their own notebook."""
+
+    cluster: Cluster
+    plans: dict[int, JobPlan]
+    jobs: dict[int, Job] = field(default_factory=dict)
+    """What became of the plans that were sent in, by their numbers."""
+    versions: dict[int, list[Version]] = field(default_factory=dict)
+    healed: bool = False
+    """Then commands take no time any more."""
+    asked: int = 0
+    strays: list[str] = field(default_factory=list)
+    """Commands that began on a node while another one had the claim to the job."""
+
+    def send_in(self, plan: JobPlan) -> None:
+        """POST /jobs."""
+        asks = _words(plan.asks)
+        if plan.due is not None:
+            asks["at"] = BEGIN + timedelta(seconds=plan.due)
+        if plan.artifact:
+            script = Artifact(sha_of(plan.number), "job.sh", 3)
+            asks |= {"artifact": script, "type": JobType.SCRIPT, "command": None}
+        self._note(
+            plan.number, jobs.submit(self.cluster.desk, new_job(timezone="UTC", **asks), "ann", self._now)
+        )
+
+    def do(self, event: Event) -> None:
+        """One deed; nothing where it can't be done any more."""
+        if event.what is Deed.FETCH:
+            self.cluster.files_of[event.who].here[sha_of(event.job)] = Path("script")
+            if event.who in self.cluster.loops:
+                self.cluster.loops[event.who].bell.set()
+            return
+        job = self.jobs.get(event.job)
+        if job is None or self.current(job).ended_at is not None:
+            return
+        if event.what is Deed.BY_HAND:
+            self._ask(job, heard=event.heard)
+        elif event.what is Deed.REMOVE:
+            desk = self._desk(heard=event.heard)
+            self._note(event.job, jobs.remove(desk, job.id, "ann", self._now), removed=True)
+        else:
+            self._change(event.job, job, _CHANGES.get(event.what, event.asks), heard=event.heard)
+
+    def current(self, job: Job) -> Job:
+        """As it is now."""
+        return jobs.get(self.cluster.desk, job.id)
+
+    def let_go(self) -> None:
+        """Each job may be anywhere, every artifact is everywhere, and commands are short."""
+        self.healed = True
+        for number, job in self.jobs.items():
+            for name in self.cluster.files_of if self.plans[number].artifact else ():
+                self.do(Event(at=0.0, what=Deed.FETCH, who=name, job=number))
+            now = self.current(job)
+            if now.ended_at is None and (now.node is not None or now.requires):
+                self._change(number, job, {"node": None, "requires": {}}, heard=True)
+
+    def lasts(self, plan: Plan) -> float:
+        """How many seconds a command takes that begins now."""
+        self._look_for_stray(plan)
+        number = next(number for number, job in self.jobs.items() if job.id == plan.spec.job_id)
+        choice = self.plans[number].lasts
+        return 1.0 if self.healed else choice[zlib.crc32(plan.run_id.encode()) % len(choice)]
+
+    def _look_for_stray(self, plan: Plan) -> None:
+        tree, job_id = self.cluster.desk.tree, plan.spec.job_id
+        nodes = tree.children(paths.NODES)
+        lists = tree.children_many([paths.claims(node) for node in nodes])
+        having = [
+            node
+            for node, names in zip(nodes, lists, strict=True)
+            if any(ClaimName.parse(name).job_id == job_id for name in names or ())
+        ]
+        if having and plan.node not in having:
+            self.strays.append(f"{plan.run_id} began on {plan.node}, and the job is on {having}")
+
+    @property
+    def _now(self) -> datetime:
+        return self.cluster.time.now
+
+    def _ask(self, job: Job, *, heard: bool) -> None:
+        self.asked += 1
+        desk = self._desk(heard=heard)
+        with contextlib.suppress(Conflict):
+            runs.request_once(desk, job.id, "ann", self._now, str(self.asked), check=jobs.anybody_may)
+
+    def _change(self, number: int, job: Job, asks: dict[str, Any], *, heard: bool) -> None:
+        wanted = jobs.Edit(
+            action="edit", change=lambda now: replace(now, **_words(asks)), actor="ann", now=self._now
+        )
+        with contextlib.suppress(Conflict):  # as of a one-shot whose time has come meanwhile
+            self._note(number, jobs.edit(self._desk(heard=heard), job.id, wanted))
+
+    def _desk(self, *, heard: bool) -> Desk:
+        """The front desk, whose word to the leader may be lost."""
+        desk = self.cluster.desk
+        return desk if heard else replace(desk, tree=_Mute(desk.tree))
+
+    def _note(self, number: int, job: Job, *, removed: bool = False) -> None:
+        if number in self.jobs and job.rev == self.jobs[number].rev and not removed:
+            return  # it was so before
+        self.jobs[number] = job
+        once = job.schedule == ONCE
+        said = Version(
+            since=self._now,
+            schedule=None if once else job.schedule,
+            at=(job.at if job.at is not None else job.effective_from) if once else None,
+            timezone=job.timezone,
+            enabled=job.enabled,
+            effective_from=job.effective_from,
+            concurrency=str(job.concurrency),
+            catch_up=str(job.catch_up),
+            max_lateness=job.max_lateness,
+            node=job.node,
+            requires=dict(job.requires),
+            removed=removed,
+        )
+        self.versions.setdefault(job.id, []).append(said)
+
+
+class _Mute:
+    """A tree that does not answer."""
+
+    def __init__(self, _tree: Tree) -> None:
+        pass
+
+    def commit(self, _ops: object) -> None:
+        raise Unavailable("the tree does not answer")
+
+
+_CHANGES: dict[object, dict[str, Any]] = {
+    Deed.PAUSE_JOB: {"enabled": False},
+    Deed.RESUME_JOB: {"enabled": True},
+}
+
+
+def sha_of(number: int) -> str:
+    """The artifact of a job."""
+    return f"{number:064x}"
+
+
+def _words(asks: dict[str, Any]) -> dict[str, Any]:
+    return {name: WORDS[name](value) if name in WORDS else value for name, value in asks.items()}

@@ -1,0 +1,39 @@
+"""Runs that are told as lost: whether they may be, and as soon as they were."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from simulation.history import Away, Complaint, History, Told
+
+GONE = {"pause", "cut", "cut_in", "crash"}
+OFF = timedelta(seconds=5)
+"""By so much a leader's clock may be off, with which it says when a run was lost."""
+
+
+def of_lost(history: History) -> Iterator[Complaint]:
+    """A run is lost only where its node was gone; one that had begun, only with its machine, and not too soon."""
+    begun = {each.run_id for each in history.executions}
+    for each in history.told:
+        if each.state != "lost" or each.node is None or history.jobs[each.job_id][-1].removed:
+            continue
+        until = history.end if each.ended_at is None else each.ended_at + OFF
+        gone = [away for away in history.trouble if away.node == each.node and away.begin <= until]
+        if not any(_is_gone(away) for away in gone):
+            yield _wrong(each, f"is lost, and {each.node} was never gone: {each.reason}")
+        elif each.run_id in begun and not any(_may_be_lost(history, away, until) for away in gone):
+            yield _wrong(each, f"is lost at {each.ended_at}, too soon: {each.reason}")
+
+
+def _is_gone(away: Away) -> bool:
+    """Whether others may have taken the node for dead."""
+    return away.what in ("power", "expired") or (away.what in GONE and away.end != away.begin)
+
+
+def _may_be_lost(history: History, away: Away, now: datetime) -> bool:
+    """By now: its machine was started again, or it has been gone for as long as runs are waited for."""
+    back = away.what == "power" and away.end is not None and away.end <= now
+    return back or away.begin + timedelta(seconds=history.settings.run_lease) <= now
+
+
+def _wrong(of: Told, text: str) -> Complaint:
+    return Complaint(kind="mistold", job_id=of.job_id, tick=of.tick, text=f"{of.run_id}: {text}")

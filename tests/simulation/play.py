@@ -1,0 +1,152 @@
+"""Plays a scenario: the fleet is made, everything befalls it, it is healed, and it is judged."""
+
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from simulation import faults
+from simulation.cluster import Cluster
+from simulation.coverage import Cell, cells_of_deed, cells_of_fault, cells_of_strike
+from simulation.deeds import People
+from simulation.history import Complaint, History
+from simulation.judge import judge
+from simulation.link import Link
+from simulation.record import Recorder
+from simulation.scenario import Deed, Event, Fault, Scenario, Strike
+from support.fakes import BEGIN
+from support.promise import blank
+
+from cronkeeper.common.store.store import Store
+
+SETTLING = 75.0
+"""Seconds, besides `run_lease`, after which a fleet that nothing troubles any more must be as it should."""
+LAST_SECOND = 40
+"""Of a minute, at which a history ends: what was due is done, and nothing is about to be."""
+MEMORY = Path("/dev/shm")
+NAME = "cronkeeper-simulation-"
+"""What the folder of a play is called, with the process that plays it behind: see `campaign.sweep`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a scenario: what happened, what was wrong with it, and what it put to the test."""
+
+    history: History | None
+    """None where the product broke off with an error."""
+    complaints: tuple[Complaint, ...]
+    cells: Counter[Cell]
+
+
+class Stage:
+    """One play of one scenario."""
+
+    def __init__(self, scenario: Scenario, folder: Path, store: Store) -> None:
+        nodes = [each.name for each in scenario.nodes]
+        self.scenario = scenario
+        self.cells: Counter[Cell] = Counter()
+        self.cluster = Cluster(folder, blank(store), nodes, list(scenario.managers), scenario.run_lease)
+        self.people = People(self.cluster, {plan.number: plan for plan in scenario.jobs})
+        self.recorder = Recorder(self.cluster)
+        self.cluster.note = self._struck
+        self._mends: dict[int, Callable[[], None]] = {}
+        for plan in scenario.nodes:
+            machine = self.cluster.machines[plan.name]
+            machine.max_running, machine.labels = plan.max_running, dict(plan.labels)
+            machine.lasts = self.people.lasts
+            self.cluster.crash(plan.name, 0.0)
+
+    def play(self) -> History:
+        """Returns what happened."""
+        begin = self.cluster.time.seconds
+        for plan in self.scenario.jobs:
+            self.cluster.at(begin + plan.at, partial(self.people.send_in, plan))
+        for event in self.scenario.events:
+            self.cluster.at(begin + event.at, partial(self._happen, event))
+        self.cluster.heal_at = begin + self.scenario.lasts
+        self.cluster.at(self.cluster.heal_at, self._heal)
+        self.cluster.go(self.scenario.lasts)
+        self.cluster.go(self._rest())
+        return self.recorder.history(self.people)
+
+    def _happen(self, event: Event) -> None:
+        if self.recorder.healed is not None:
+            return
+        if isinstance(event.what, Strike):
+            faults.arm(self.cluster, event)
+        elif isinstance(event.what, Deed):
+            self.cells.update(cells_of_deed(self.people, event))
+            self.people.do(event)
+        else:
+            self._begin(event)
+
+    def _begin(self, event: Event) -> None:
+        if (
+            event.what is not Fault.CLOCK
+            and event.what is not Fault.DRIFT
+            and event.who not in self.cluster.loops
+        ):
+            return
+        cells = list(cells_of_fault(self.people, event))
+        self.recorder.befell(event)
+        mend = faults.begin(self.cluster, event)
+        self.cells.update(cells)
+        if mend is not None:
+            number = len(self._mends)
+            self._mends[number] = mend
+            self.cluster.at(self.cluster.time.seconds + event.lasts, partial(self._mend, number))
+
+    def _mend(self, number: int) -> None:
+        mend = self._mends[number]
+        self._mends[number] = _nothing
+        mend()
+
+    def _struck(self, link: Link, call: str, event: Event) -> None:
+        self.recorder.befell(event)
+        self.cells.update(cells_of_strike(self.people, link, call, event))
+
+    def _heal(self) -> None:
+        """From now on nothing is in anyone's way."""
+        cluster = self.cluster
+        self.recorder.healed = cluster.time.seconds
+        for way in cluster.ways.values():
+            way.strikes.clear()
+        for number in list(self._mends):
+            self._mend(number)
+        for name in list(cluster.paused):
+            cluster.resume(name, cluster.daemons[name].tree)
+        for name in list(cluster.down):
+            cluster.start(name)
+        self.people.let_go()
+
+    def _rest(self) -> float:
+        """Until when to look on."""
+        least = SETTLING + self.scenario.run_lease
+        second = (self.cluster.time.now.timestamp() + least) % 60
+        return least + (LAST_SECOND - second) % 60
+
+
+def play(scenario: Scenario, store: Store) -> Outcome:
+    """From the beginning to the verdict; the store is emptied first."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{NAME}{os.getpid()}-", dir=MEMORY if MEMORY.is_dir() else None))
+    try:
+        stage = Stage(scenario, folder, store)
+        try:
+            history = stage.play()
+        except Exception as error:
+            wrong = Complaint(kind="error", job_id=0, tick=None, text=f"{type(error).__name__}: {error}")
+            return Outcome(None, (wrong,), stage.cells)
+        return Outcome(history, tuple(judge(history, scenario, stage.cluster, stage.people)), stage.cells)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _nothing() -> None:
+    """It is mended."""
+
+
+assert BEGIN.second == 30, "the dice count on it"

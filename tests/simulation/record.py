@@ -1,0 +1,130 @@
+"""Writes down what happened to a cluster, for the checker."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from simulation.cluster import Cluster
+from simulation.deeds import People
+from simulation.history import Away, Execution, History, Settings, Told
+from simulation.scenario import Event, Fault, Strike
+from support.fakes import BEGIN, Command
+from support.fleet import SESSION
+
+from cronkeeper.common.model import Run, RunState
+
+AWAY = {
+    Strike.LOSE_CALL: "cut_in",
+    Strike.LOSE_REPLY: "cut_out",
+    Strike.CRASH_BEFORE: "crash",
+    Strike.CRASH_AFTER: "crash",
+    Strike.SLOW_CALL: "slow",
+    Strike.SLOW_REPLY: "slow",
+    Strike.STOP_BEFORE: "pause",
+    Strike.STOP_AFTER: "pause",
+    Strike.TAKE_OVER: "expired",
+    Fault.RESTART: "crash",
+    Fault.DRIFT: "clock",
+    Fault.FROZEN: "cut",
+    Fault.SILENCE: "reports_cut_in",
+    Fault.DEAF: "reports_cut_out",
+    Fault.NO_SQL: "sql_cut",
+}
+"""The checker's words, where they are others."""
+
+
+@dataclass
+class Recorder:
+    """Notes trouble as it happens; the rest is read at the end."""
+
+    cluster: Cluster
+    trouble: list[Away] = field(default_factory=list)
+    healed: float | None = None
+
+    def befell(self, event: Event) -> None:
+        """It begins now, and lasts as long as the event says or until all is healed."""
+        begin = self.cluster.time.seconds
+        what = AWAY[event.what] if event.what in AWAY else str(event.what)  # type: ignore[index]
+        end = moment(begin + event.lasts)
+        self.trouble.append(Away(node=event.who, begin=moment(begin), end=end, what=what))
+
+    def history(self, people: People) -> History:
+        """All of it."""
+        assert self.healed is not None
+        healed = moment(self.healed)
+        ended = (_until(each, healed) for each in self.trouble)
+        return History(
+            begin=BEGIN,
+            healed=healed,
+            end=self.cluster.time.now,
+            settings=Settings(
+                session_timeout=SESSION, run_lease=self.cluster.run_lease, on_time=30.0, clock_grace=5.0
+            ),
+            jobs={job_id: tuple(versions) for job_id, versions in people.versions.items()},
+            executions=tuple(self._executions()),
+            told=tuple(_told(run) for _, run in sorted(self.cluster.runs().items())),
+            nodes={name: dict(machine.labels) for name, machine in self.cluster.machines.items()},
+            managers=frozenset(self.cluster.ways.keys() - self.cluster.machines.keys()),
+            places={name: machine.max_running for name, machine in self.cluster.machines.items()},
+            trouble=tuple(ended),
+        )
+
+    def _executions(self) -> Iterator[Execution]:
+        every = [
+            (one.began, name, one)
+            for name, machine in self.cluster.machines.items()
+            for one in machine.commands
+        ]
+        for _, name, command in sorted(every, key=lambda each: (each[0], each[1], each[2].plan.run_id)):
+            yield _execution(name, command)
+
+
+def moment(seconds: float) -> datetime:
+    """The true time at a reading of the true clock."""
+    return BEGIN + timedelta(seconds=seconds - 1000.0)
+
+
+def _until(away: Away, healed: datetime) -> Away:
+    end = healed if away.end is None or away.end > healed else away.end
+    return Away(node=away.node, begin=away.begin, end=end, what=away.what)
+
+
+def _execution(node: str, command: Command) -> Execution:
+    plan = command.plan
+    complete = command.ended is not None and command.exit_code is not None and not command.told
+    return Execution(
+        run_id=plan.run_id,
+        job_id=plan.spec.job_id,
+        copy=plan.spec.copy,
+        tick=plan.tick,
+        attempt=plan.attempt,
+        node=node,
+        token=tuple(int(part) for part in plan.token.split(".")),
+        began=moment(command.began),
+        ended=None if command.ended is None else moment(command.ended),
+        complete=complete,
+        succeeded=complete and command.exit_code == 0,
+    )
+
+
+def _told(run: Run) -> Told:
+    return Told(
+        run_id=run.id,
+        job_id=run.job_id,
+        copy=run.copy,
+        tick=run.tick,
+        first_tick=_first_tick(run),
+        attempt=run.attempt,
+        state=str(run.state),
+        reason=run.reason,
+        node=run.node,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+    )
+
+
+def _first_tick(run: Run) -> datetime | None:
+    """The first of the ticks that a skip tells of."""
+    if run.state is not RunState.SKIPPED or run.reason is None or "ticks from " not in run.reason:
+        return run.tick
+    return datetime.fromisoformat(run.reason.split("ticks from ")[1].split(" to ")[0])
