@@ -115,7 +115,7 @@ class Host:
             self.network.detach(self)
         os.kill(self.pid, signal.SIGKILL)
         for command in self._commands:
-            _await(partial(_buried, command), f"{command.args} to end with host {self.name}")
+            _await(partial(_buried, command), f"process {command.pid} to end with host {self.name}")
         self._outer.wait()
         end(self._outer)
         self._commands.clear()
