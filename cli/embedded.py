@@ -153,12 +153,11 @@ def _store(home: Home) -> "Store":
 
 def _lead(home: Home, store: "Store", server: EmbeddedServer, fleet: Fleet, stop: Stop) -> list[Loop]:
     from cronkeeper.common.ledger import Rules
-    from cronkeeper.manager.auditor import SPACING as BETWEEN_AUDITS
     from cronkeeper.manager.auditor import Auditor
+    from cronkeeper.manager.chore import SPACING as BETWEEN_BATCHES
     from cronkeeper.manager.leader import SPACING as LEADERS_SPACING
     from cronkeeper.manager.leader import Leader, LeaderRules
     from cronkeeper.manager.leadership import each_of
-    from cronkeeper.manager.retention import SPACING as BETWEEN_BATCHES
     from cronkeeper.manager.retention import Retention
 
     waker, bell, audit = Waker(), Waker(), Waker()
@@ -170,7 +169,7 @@ def _lead(home: Home, store: "Store", server: EmbeddedServer, fleet: Fleet, stop
     return [
         _loop("leader", lambda: run(leader.step, waker, stop, LEADERS_SPACING), waker),
         _loop("retention", lambda: run(retention.step, bell, stop, BETWEEN_BATCHES), bell),
-        _loop("auditor", lambda: run(auditor.step, audit, stop, BETWEEN_AUDITS), audit),
+        _loop("auditor", lambda: run(auditor.step, audit, stop, BETWEEN_BATCHES), audit),
     ]
 
 

@@ -12,11 +12,10 @@ from cronkeeper.common.ledger import Rules
 from cronkeeper.common.loop import run
 from cronkeeper.common.settings import Config
 from cronkeeper.common.waker import HungUp, Stop, Waker, stop_on_signals
-from cronkeeper.manager.auditor import SPACING as BETWEEN_AUDITS
 from cronkeeper.manager.auditor import Auditor
+from cronkeeper.manager.chore import SPACING as BETWEEN_BATCHES
 from cronkeeper.manager.leader import SPACING, Leader, LeaderRules
 from cronkeeper.manager.leadership import each_of
-from cronkeeper.manager.retention import SPACING as BETWEEN_BATCHES
 from cronkeeper.manager.retention import Retention
 
 from . import rereading, wiring
@@ -40,7 +39,7 @@ def manage(path: Path | None, config: Config) -> None:
     leader = Leader(tree, store, Lease(fleet.session_timeout), rules, name=name, notify=waker.set)
     leader.on_reign = each_of(retention.lead, auditor.lead)
     _beside("retention", retention.step, bell, stop, BETWEEN_BATCHES)
-    _beside("auditor", auditor.step, audit, stop, BETWEEN_AUDITS)
+    _beside("auditor", auditor.step, audit, stop, BETWEEN_BATCHES)
     reread = rereading.of_manager(path, config)
 
     def step(now: datetime) -> float:

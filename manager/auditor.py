@@ -14,20 +14,17 @@ from sqlalchemy import Connection
 
 from cronkeeper.common import metrics
 from cronkeeper.common.coordination.tree import Tree
-from cronkeeper.common.errors import CronkeeperError
 from cronkeeper.common.expected import Dated, expected, periods
 from cronkeeper.common.ledger import Entry, Result, Rules, Window, ledger
 from cronkeeper.common.store import runs, schedules, ticks
 from cronkeeper.common.store.store import Store
+from cronkeeper.manager.chore import Chore
 from cronkeeper.manager.ledger import COPY
 from cronkeeper.manager.strays import Strays
 
 log = logging.getLogger(__name__)
 
-SPACING = 1.0
-"""Seconds that lie at least between two batches."""
 REST = 300.0
-RETRY = 30.0
 JOBS = 100
 """How many jobs are looked at in one batch."""
 TICKS = 5000
@@ -45,15 +42,14 @@ class _Looked:
     entries: Sequence[Entry]
 
 
-class Auditor:
-    """Acts only while it is told of a reign; what it writes is fenced by that reign's epoch."""
+class Auditor(Chore):
+    """See `Chore`."""
 
     def __init__(self, tree: Tree, store: Store, by: Rules, notify: Callable[[], None]) -> None:
+        super().__init__(notify, REST, "the ledger is not audited")
         self._store = store
         self._rules = by
-        self._notify = notify
         self._strays = Strays(tree, store, by.patience)
-        self._epoch: int | None = None
         self._nodes: list[str] | None = None
         """Those whose runs are still to be looked at in this sweep; None: it has not begun."""
         self._after = 0
@@ -62,30 +58,7 @@ class Auditor:
         self._seen: dict[int, datetime] = {}
         """Up to where the ticks of each job are accounted for, or known to be holes."""
         self._overdue: set[int] = set()
-        self._complaint: str | None = None
         metrics.LEDGER_OVERDUE.set_function(lambda: 0 if self._epoch is None else len(self._overdue))
-
-    def lead(self, epoch: int | None) -> None:
-        """A reign has begun or, without an epoch, is over. For any thread."""
-        self._epoch = epoch
-        self._notify()
-
-    def step(self, now: datetime) -> float:
-        """One batch. Returns after how many seconds the next one is wanted, if no reign begins before."""
-        epoch = self._epoch
-        if epoch is None:
-            self._begin_anew()
-            self._overdue.clear()
-            return REST
-        try:
-            through = self._batch(epoch, now)
-        except CronkeeperError as error:
-            if str(error) != self._complaint:
-                log.warning("the ledger is not audited for now: %s", error)
-            self._complaint = str(error)
-            return RETRY
-        self._complaint = None
-        return REST if through else 0.0
 
     def _batch(self, epoch: int, now: datetime) -> bool:
         """Returns whether nothing is left to do."""
@@ -103,10 +76,14 @@ class Auditor:
         if through:
             self._seen = {job_id: self._seen[job_id] for job_id in self._swept}
             self._overdue &= self._swept
-            self._begin_anew()
+            self._sweep()
         return through
 
     def _begin_anew(self) -> None:
+        self._sweep()
+        self._overdue.clear()
+
+    def _sweep(self) -> None:
         self._nodes, self._after = None, 0
         self._swept.clear()
 

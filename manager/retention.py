@@ -11,17 +11,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from cronkeeper.common.artifacts.store import ArtifactStore, OutputName
-from cronkeeper.common.errors import CronkeeperError
 from cronkeeper.common.settings import History
 from cronkeeper.common.store import history, leader, outputs, schedules, ticks
 from cronkeeper.common.store.store import Store
+from cronkeeper.manager.chore import Chore
 
 log = logging.getLogger(__name__)
 
-SPACING = 1.0
-"""Seconds that lie at least between two batches."""
 REST = 3600.0
-RETRY = 30.0
 JOBS = 100
 """How many jobs are looked at in one batch."""
 ROWS = 200
@@ -52,41 +49,21 @@ class Found:
     following: Place | None
 
 
-class Retention:
-    """Acts only while it is told of a reign, and each of its writes is fenced by that reign's epoch."""
+class Retention(Chore):
+    """See `Chore`."""
 
     def __init__(
         self, store: Store, artifacts: ArtifactStore, limits: History, notify: Callable[[], None]
     ) -> None:
+        super().__init__(notify, REST, "old runs and outputs stay")
         self._store = store
         self._artifacts = artifacts
         self.limits = limits
         """What is kept; others count from the next batch on."""
-        self._notify = notify
-        self._epoch: int | None = None
         self._place = BEGINNING
-        self._complaint: str | None = None
 
-    def lead(self, epoch: int | None) -> None:
-        """A reign has begun or, without an epoch, is over. For any thread."""
-        self._epoch = epoch
-        self._notify()
-
-    def step(self, now: datetime) -> float:
-        """One batch. Returns after how many seconds the next one is wanted, if no reign begins before."""
-        epoch = self._epoch
-        if epoch is None:
-            self._place = BEGINNING
-            return REST
-        try:
-            through = self._batch(epoch, now)
-        except CronkeeperError as error:
-            if str(error) != self._complaint:
-                log.warning("old runs and outputs stay for now: %s", error)
-            self._complaint = str(error)
-            return RETRY
-        self._complaint = None
-        return REST if through else 0.0
+    def _begin_anew(self) -> None:
+        self._place = BEGINNING
 
     def _batch(self, epoch: int, now: datetime) -> bool:
         """Returns whether nothing is left to do."""

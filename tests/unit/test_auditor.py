@@ -19,7 +19,8 @@ from cronkeeper.common.store.schema import job as job_rows
 from cronkeeper.common.store.schema import run as run_rows
 from cronkeeper.manager import auditor as auditing
 from cronkeeper.manager import ledger
-from cronkeeper.manager.auditor import REST, RETRY, Auditor
+from cronkeeper.manager.auditor import REST, Auditor
+from cronkeeper.manager.chore import RETRY
 
 MINUTE = timedelta(minutes=1)
 RULES = Rules(patience=2 * MINUTE)

@@ -20,7 +20,8 @@ from cronkeeper.common.store.idempotency import Key
 from cronkeeper.common.store.schema import idempotency as keys
 from cronkeeper.common.store.schema import run, run_output
 from cronkeeper.common.store.store import Store
-from cronkeeper.manager.retention import JOBS, KEY_DAYS, REST, RETRY, ROWS, Retention
+from cronkeeper.manager.chore import RETRY
+from cronkeeper.manager.retention import JOBS, KEY_DAYS, REST, ROWS, Retention
 
 EPOCH = 1
 DAY = timedelta(days=1)
