@@ -1,6 +1,6 @@
 """Claims that went with a tree which was lost, or put back to an earlier day, are made again: no tick runs twice.
 
-SQL knows at which epoch the tree was seen last. A tree below it has forgotten claims, or tells of older ones: these
+SQL knows at which mark the tree was seen last. A tree below it has forgotten claims, or tells of older ones: these
 are taken out of it before anyone may act on them, and all jobs wait to be published again. Each does until the node
 that had it, and every one where SQL knows of a run that goes on, has told what is on its own disk, or for
 `run_lease`: then what it ran may be unknown, and ticks of that time are skipped rather than run twice.
