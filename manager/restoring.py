@@ -8,7 +8,7 @@ that had it, and every one where SQL knows of a run that goes on, has told what 
 
 import logging
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -17,13 +17,23 @@ from sqlalchemy import Connection
 
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Tree
-from cronkeeper.common.model import Claim, Job, Run, Skip, SkipReason, Unfinished, decode, replace
+from cronkeeper.common.model import (
+    Claim,
+    Job,
+    Run,
+    Skip,
+    SkipReason,
+    Unfinished,
+    attempt_run_id,
+    decode,
+    replace,
+)
 from cronkeeper.common.records import Record
 from cronkeeper.common.schedule import undone
 from cronkeeper.common.store import jobs, runs
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager.board import Board
-from cronkeeper.manager.settle import When
+from cronkeeper.manager.settle import When, following
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +81,7 @@ class Restoring:
         claims = {}
         for job in ready:
             records = [told[node].get(job.id, NOTHING) for node in asked[job.id] if node in told]
-            claim = _claim(records, known.newest.get(job.id), ended)
+            claim = _claim(job, records, known.newest.get(job.id), ended)
             left = tuple(self._left(run, board) for run in known.going_on[job.id] if run.node not in told)
             claim = replace(claim, unfinished=claim.unfinished + left)
             claims[job.id] = claim if self.owners[job.id] in told else _unvouched(job, claim, when.now)
@@ -131,18 +141,29 @@ def _known(job_ids: Sequence[int], connection: Connection) -> _Known:
     return _Known(runs.newest_ticks(connection, job_ids), going_on)
 
 
-def _ended(told: Mapping[str | None, Mapping[int, Record]], connection: Connection) -> set[str]:
-    """The runs of which SQL has been told since the nodes told of them: their folders may be gone."""
-    listed = [
-        run.run_id for records in told.values() for record in records.values() for run in record.unfinished
-    ]
-    return {run.id for run in runs.by_ids(connection, listed).values() if run.state.final}
+def _ended(told: Mapping[str | None, Mapping[int, Record]], connection: Connection) -> dict[str, Run]:
+    """What SQL knows of the runs that the nodes told of, and of the attempts after them."""
+    listed = [run for records in told.values() for record in records.values() for run in record.unfinished]
+    after = [attempt_run_id(run.run_id, run.attempt + 1) for run in listed]
+    return runs.by_ids(connection, [*(run.run_id for run in listed), *after])
 
 
-def _claim(records: Sequence[Record], newest: datetime | None, ended: Container[str]) -> Claim:
+def _claim(job: Job, records: Sequence[Record], newest: datetime | None, known: Mapping[str, Run]) -> Claim:
     ticks = [tick for tick in (newest, *(record.tick for record in records)) if tick is not None]
-    unfinished = [run for record in records for run in record.unfinished if run.run_id not in ended]
-    return Claim(watermark=max(ticks, default=None), unfinished=tuple(unfinished))
+    listed = (_goes_on(job, run, known) for record in records for run in record.unfinished)
+    return Claim(
+        watermark=max(ticks, default=None), unfinished=tuple(run for run in listed if run is not None)
+    )
+
+
+def _goes_on(job: Job, run: Unfinished, known: Mapping[str, Run]) -> Unfinished | None:
+    """The run, or what follows it where SQL was told of its end since: its folder may be gone."""
+    end = known.get(run.run_id)
+    if end is None or not end.state.final:
+        return run
+    if attempt_run_id(run.run_id, run.attempt + 1) in known:  # it was given up, and goes on nevertheless
+        return None
+    return following(run, end, {job.id: job})
 
 
 def _unvouched(job: Job, claim: Claim, now: datetime) -> Claim:

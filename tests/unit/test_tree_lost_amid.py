@@ -16,6 +16,7 @@ from cronkeeper.common.model import CatchUp, OnNodeLoss, RunState
 from cronkeeper.common.records import Record
 from cronkeeper.common.store.schema import leader
 from cronkeeper.manager.restoring import Restoring
+from cronkeeper.worker.journal import Journal
 
 TICK = BEGIN + timedelta(seconds=30)
 AGAIN = f"{RUN[:-1]}2"
@@ -199,3 +200,17 @@ def test_where_sql_was_put_back_too_the_nodes_do_not_wait_for_a_mark_of_long_ago
     fleet.go(110)
     assert len(fleet.starts()) > before
     assert complaints(fleet) == []
+
+
+def test_a_run_that_was_claimed_and_not_begun_is_followed_as_the_policy_says(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.submit(schedule=EACH_MINUTE, on_node_loss=OnNodeLoss.RERUN)
+    with monkeypatch.context() as waiting:
+        waiting.setattr(Journal, "_start", lambda *_: None)  # as for an artifact
+        fleet.until(TICK + timedelta(seconds=10))
+        fleet.lose_tree()
+        fleet.go(5)
+    fleet.go(42)
+    assert states(fleet) == {RUN: RunState.LOST, AGAIN: RunState.SUCCEEDED}
+    assert fleet.starts() == [AGAIN]
