@@ -85,7 +85,9 @@ class Board:
             self._look_at(self._on.get(node, ()))
         self.seen |= live.keys()
         self.nodes |= live.keys()
-        self.absent_since = {node: self.absent_since.get(node, clock) for node in self.nodes - live.keys()}
+        self.absent_since = {
+            node: self.absent_since.get(node, clock) for node in (self.nodes | self.known) - live.keys()
+        }
         return live != before
 
     def know_nodes(self, roll: Roll) -> bool:
@@ -145,7 +147,7 @@ class Board:
                     self.resting[move.key] = waits_for
             else:
                 self.abroad.pop(move.key, None)
-            if move.source is not None and move.target is not None and move.source.node != move.target.node:
+            if move.target is not None and _brings_runs(move, move.target):
                 self.abroad[move.key] = None
 
     def forget(self, key: JobKey) -> None:
@@ -183,3 +185,10 @@ class Board:
         key = (placed.name.job_id, placed.name.copy)
         self.placed[key] = placed
         self._on[placed.node][key] = placed
+
+
+def _brings_runs(move: Move, target: Placed) -> bool:
+    """Whether the claim may list runs of another node: it comes from there, or is made again after it was lost."""
+    if move.source is None:
+        return move.claim is not None
+    return move.source.node != target.node

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from cronkeeper.common.model import Claim, Job
 from cronkeeper.manager.board import Board
-from cronkeeper.manager.placement import JobKey, place
+from cronkeeper.manager.placement import JobKey, place, return_home
 from cronkeeper.manager.publish import Move, Placed
 
 
@@ -14,11 +14,17 @@ def changes(
     claims: Mapping[int, Claim],
     place_at: Callable[[JobKey, str], Placed],
 ) -> list[Move]:
-    """What is to be published, withdrawn or published again; `claims` are of those whose own was lost."""
+    """What is to be published, withdrawn or published again; `claims` are of those whose own was lost.
+
+    These go back to the node that had them, if it will do: there are their runs.
+    """
     new = {(job.id, 1): job for job in found if job.ended_at is None and (job.id, 1) not in board.placed}
+    homes = {key: job.assigned_node for key, job in new.items() if job.id in claims and job.assigned_node}
+    placed, sites = return_home(homes, board.wanted, board.sites())
+    placed |= place(new.keys() - placed.keys(), board.wanted, sites)
     moves = [
         Move(key, None, place_at(key, node), new[key], claim=claims.get(key[0]))
-        for key, node in place(new, board.wanted, board.sites()).items()
+        for key, node in placed.items()
     ]
     for job in found:
         key = (job.id, 1)

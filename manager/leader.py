@@ -91,7 +91,7 @@ class Leader:
         """One round. Returns after how many seconds the next one is wanted, if nothing wakes it before."""
         clock = self._lease.now()
         try:
-            reign = self._leadership.hold()
+            reign = self._leadership.hold(now)
             if reign is not self._reign:  # others may have led meanwhile: nothing of before holds
                 self._reign, self._board = reign, None
                 self._buried, self._unrecorded, self._restoring = set(), [], Restoring()
@@ -143,7 +143,7 @@ class Leader:
             dispatch.requeue_stranded(self._store, reign)
             known = self._store.transaction(partial(news.as_sql_knows, board, self._unrecorded))
             self._unrecorded = news.agree(board, known, self._unrecorded)
-            self._restoring.owe(known.assignments, clock)
+            self._restoring.owe(known.assignments, board, clock)
             self._stale, self._next_look = False, 0.0
             self._intake.hurry()
             self._board = board
@@ -211,7 +211,7 @@ class Leader:
             with about(pending.asked.runs.get(run.id)):
                 dispatch.dispatch(self._tree, self._store, reign, board, run, now)
         clean = self._intake.drop(reign, pending.changes)
-        undone = len(done) < len(moves) or any(map(self._restoring.waits, pending.jobs))
+        undone = len(done) < len(moves) or self._restoring.pending
         if undone or moved or not clean:  # one look is at some of what is misplaced
             self._intake.hurry()
         if undone:

@@ -3,6 +3,7 @@
 import itertools
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 
 from sqlalchemy import Connection
@@ -32,9 +33,11 @@ def each_of(*told: Callable[[int | None], None]) -> Callable[[int | None], None]
 class Reign:
     """One time of leading: its epoch, the fence for every write, and generations that nobody else gives."""
 
-    def __init__(self, epoch: int, version: int, session: int) -> None:
+    def __init__(self, epoch: int, version: int, session: int, mark: int = 0) -> None:
         self.epoch = epoch
         self.session = session
+        self.mark = mark
+        """The last number that is known to have been the tree's: below it the tree was put back in our midst."""
         self._version = version
         self._counter = itertools.count(1)
 
@@ -64,7 +67,7 @@ class Leadership:
         self._watch = ChildWatch(tree, paths.LEADERS, notify)
         self.reign: Reign | None = None
 
-    def hold(self) -> Reign | None:
+    def hold(self, now: datetime) -> Reign | None:
         """The reign, if this one leads: asked of the tree now, and good while the lease lasts.
 
         Raises: Unavailable.
@@ -77,7 +80,7 @@ class Leadership:
             self.lay_down()
         if not self._win(session):
             return None
-        self.reign = self._begin(session)
+        self.reign = self._begin(session, now)
         log.info("%s leads, epoch %d", self._name, self.reign.epoch)
         return self.reign
 
@@ -92,8 +95,10 @@ class Leadership:
             self.reign = None
 
     def _goes_on(self, reign: Reign, session: int) -> bool:
-        holder, epoch = self._tree.get_many([paths.LEADER, paths.EPOCH])
-        return holder is not None and holder.owner == session == reign.session and reign.begun_by(epoch)
+        holder, epoch, mark = self._tree.get_many([paths.LEADER, paths.EPOCH, paths.MARK])
+        if holder is None or holder.owner != session or session != reign.session:
+            return False
+        return reign.begun_by(epoch) and mark is not None and _number(mark) >= reign.mark
 
     def _holder(self) -> int | None:
         try:
@@ -117,8 +122,11 @@ class Leadership:
             return False
         return True
 
-    def _begin(self, session: int) -> Reign:
-        """A new epoch, above any that SQL or the tree has seen; SQL agrees first."""
+    def _begin(self, session: int, now: datetime) -> Reign:
+        """A new epoch, above any that SQL or the tree has seen; SQL agrees first.
+
+        The mark is the time at least: where SQL was put back too, it is above what the nodes have seen.
+        """
         for path in (paths.EPOCH, paths.MARK):
             self._tree.ensure(path)
         known, mark = self._tree.get(paths.EPOCH), self._tree.get(paths.MARK)
@@ -136,11 +144,11 @@ class Leadership:
         ):  # before the mark: until that is above all that a worker has seen, it claims nothing
             lost_tree.clear_out(self._tree, Check(paths.EPOCH, known.version))
             self._store.transaction(partial(lost_tree.forget_claims, epoch=epoch))
-        number = max(marked, expected) + 1
+        number = max(marked, expected, int(now.timestamp())) + 1
         begin = SetData(paths.EPOCH, str(epoch).encode(), known.version)
         self._tree.commit([begin, SetData(paths.MARK, str(number).encode(), mark.version)])
         self._store.transaction(partial(leader.note_mark, epoch=epoch, number=number))
-        return Reign(epoch, known.version + 1, session)
+        return Reign(epoch, known.version + 1, session, number)
 
 
 def _number(node: Node) -> int:

@@ -28,5 +28,6 @@ class Mark:
         known = self._tree.get(paths.MARK)
         number = int(known.data) + 1
         self._tree.commit([self._reign.fence(), SetData(paths.MARK, str(number).encode(), known.version)])
+        self._reign.mark = number
         self._store.transaction(partial(leader.note_mark, epoch=self._reign.epoch, number=number))
         self._next = clock + EVERY

@@ -4,7 +4,7 @@ import heapq
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 JobKey = tuple[int, int]
@@ -80,6 +80,21 @@ def place(
     for demand in sorted(alike, key=lambda each: (len(will_do[each]), each.node or "", each.labels)):
         placed |= _share_out(alike[demand], will_do[demand], loads)
     return placed
+
+
+def return_home(
+    homes: Mapping[JobKey, str], wanted: Mapping[int, Wants], sites: Mapping[str, Site]
+) -> tuple[dict[JobKey, str], dict[str, Site]]:
+    """Give each of the jobs to the node that had it, if it will do and has room; and the sites as they are then."""
+    after = dict(sites)
+    placed: dict[JobKey, str] = {}
+    for job, home in sorted(homes.items()):
+        site = after.get(home)
+        if site is None or site.full or not wanted.get(job[0], NOTHING).met_by({home: site}):
+            continue
+        placed[job] = home
+        after[home] = replace(site, load=site.load + 1)
+    return placed, after
 
 
 def _share_out(jobs: list[JobKey], sites: Iterable[Site], loads: dict[str, int]) -> dict[JobKey, str]:

@@ -185,7 +185,7 @@ def _agree_in_sql(
     count, known, defined = store.transaction(work)
     metrics.RUNS_LOST.inc(count)
     over = {
-        run_id: _following(run, known[run_id], defined)
+        run_id: following(run, known[run_id], defined)
         for run_id, run in (given_up | pending).items()
         if run_id in known and known[run_id].state.final and known[run_id].node == run.node
     }
@@ -202,7 +202,7 @@ def _jobs_of(known: Mapping[str, Run]) -> set[int]:
     return {run.job_id for run in known.values()}
 
 
-def _following(run: Unfinished, known: Run, defined: Mapping[int, Job]) -> Unfinished | None:
+def following(run: Unfinished, known: Run, defined: Mapping[int, Job]) -> Unfinished | None:
     """The attempt after one that has ended as SQL knows it."""
     job = defined.get(known.job_id)
     if job is None or job.ended_at is not None or known.ended_at is None:

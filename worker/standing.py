@@ -18,6 +18,7 @@ from cronkeeper.common.coordination.tree import (
     Tree,
 )
 from cronkeeper.common.coordination.watch import ChildWatch
+from cronkeeper.common.errors import Invalid
 from cronkeeper.common.facts import Condition, ConditionName, Facts, Finding
 from cronkeeper.common.model import encode, replace
 from cronkeeper.common.records import Record
@@ -174,10 +175,16 @@ class Standing:
         self._watch.arm()
         found, told = self._tree.get_many([paths.reload(self._node), paths.records(self._node)])
         if told is None:
-            self._tree.commit([Create(paths.records(self._node), encode(self.records()))])
+            self._record()
         request = (found.data.decode(errors="replace"), found.version) if found is not None else None
         if request is None or request != self._done:
             self._request, self._done = request, None
+
+    def _record(self) -> None:
+        try:
+            self._tree.commit([Create(paths.records(self._node), encode(self.records()))])
+        except Invalid as error:  # the jobs are published all the same, as those of a node that tells nothing
+            log.error("what the disk tells of this node's jobs can't be said: %s", error)
 
     def _facts(self, now: datetime) -> Facts:
         facts = replace(

@@ -146,12 +146,16 @@ def finish(conn: Connection, job_id: int, now: datetime, status: JobStatus) -> b
 
 def lose_claims(conn: Connection) -> None:
     """No job is published any more; where each was last stays known."""
-    published = sa.and_(job.c.ended_at.is_(None), job.c.published_rev > 0)
+    # One that rested before it was to leave its node was there as none of its revs.
+    ever = sa.or_(job.c.published_rev > 0, job.c.gen.is_not(None))
+    published = sa.and_(job.c.ended_at.is_(None), ever)
     conn.execute(sa.update(job).where(published).values(gen=LOST, published_rev=0, unpublished=True))
 
 
 def publish(conn: Connection, publications: Sequence[Publication]) -> None:
     """Note where jobs are now and that the nodes know them up to these revs.
+
+    One whose claim was lost stays so, with its last node, until it is on a node again.
 
     Raises:
         NotFound: one of the jobs is none.
@@ -160,9 +164,13 @@ def publish(conn: Connection, publications: Sequence[Publication]) -> None:
         return
     known = sa.bindparam("known_rev", type_=sa.Integer)
     newest = sa.case((known == UNKNOWN, 0), (job.c.published_rev < known, known), else_=job.c.published_rev)
+    gen = sa.bindparam("new_gen", type_=sa.String)
+    waits = sa.and_(job.c.gen == LOST, job.c.ended_at.is_(None), gen.is_(None))
     values = {
-        "assigned_node": sa.bindparam("new_node"),
-        "gen": sa.bindparam("new_gen"),
+        "assigned_node": sa.case(
+            (waits, job.c.assigned_node), else_=sa.bindparam("new_node", type_=sa.String)
+        ),
+        "gen": sa.case((waits, job.c.gen), else_=gen),
         "placement": sa.bindparam("new_placement"),
         "published_rev": newest,
         # MySQL has assigned published_rev by now, the others have not: `newest` is the same for both.

@@ -161,6 +161,15 @@ def unfinished_on(conn: Connection, node: str) -> list[Run]:
     return of_rows(conn, sa.select(run).where(run.c.state.in_(states), run.c.node == node))
 
 
+def unfinished_of(conn: Connection, job_ids: Iterable[int]) -> list[Run]:
+    """The runs of these jobs that a node has claimed or started and not ended."""
+    states = run.c.state.in_((RunState.CLAIMED, RunState.RUNNING))
+    some = (sa.and_(run.c.job_id.in_(chunk), states, run.c.node.is_not(None)) for chunk in chunks(job_ids))
+    return [
+        found for which in some for found in of_rows(conn, sa.select(run).where(which).order_by(run.c.id))
+    ]
+
+
 def nodes_of_unfinished(conn: Connection) -> list[str]:
     """The nodes that have claimed or started runs which have not ended."""
     unended = sa.and_(run.c.state.in_((RunState.CLAIMED, RunState.RUNNING)), run.c.node.is_not(None))

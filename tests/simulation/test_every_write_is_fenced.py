@@ -15,19 +15,21 @@ from support.promise import blank
 
 import cronkeeper.manager
 from cronkeeper.common.coordination import paths
-from cronkeeper.common.coordination.tree import Check, Create, Op, SetData
+from cronkeeper.common.coordination.tree import Check, Create, Node, Op, SetData
 from cronkeeper.common.model import Concurrency
 from cronkeeper.common.store.store import Store
 
 MANAGER = Path(cronkeeper.manager.__file__).parent
-OF_THE_FRONT_DESK = {"desk", "nodes", "jobs", "runs", "tokens", "reports"}
-READ_ONLY = {"forgotten.park", "intake.take", "leader._look", "moves._look"}
+OF_THE_FRONT_DESK = {"desk", "nodes", "jobs", "runs", "tokens", "reports", "ledger"}
+READ_ONLY = {"forgotten.park", "intake.take", "leader._look", "moves._look", "restoring.claims"}
 """Functions with a transaction that writes nothing."""
 ELECTS = {"leadership._win", "leadership._begin"}
 """Here the epoch comes about: by an ephemeral node, and by compare-and-set."""
 ON_REFUSAL = {"publish._check_epoch"}
-ON_ITS_OWN = {"retention"}
-"""It has its own loop, and tests of its own."""
+BY_THE_STORE = {"mark.keep"}
+"""What it calls there fences."""
+ON_ITS_OWN = {"retention", "auditor", "strays"}
+"""They have their own loops, and tests of their own."""
 
 
 class Writes:
@@ -128,6 +130,8 @@ def a_life(fleet: Fleet) -> None:
     fleet.go(80)
     fleet.forget("alpha")
     fleet.go(30)
+    fleet.lose_tree(fleet.copy_tree() | {paths.MARK: Node(b"1", 1, 0)})
+    fleet.go(40)
 
 
 def test_every_write_of_a_leader_is_fenced_and_none_is_left_out(tmp_path: Path) -> None:
@@ -147,7 +151,7 @@ def test_every_write_of_a_leader_is_fenced_and_none_is_left_out(tmp_path: Path) 
     assert {who for who, _ in writes.batches} == to_tree.keys() - ON_REFUSAL
     assert {who for who, changes in writes.transactions if changes} == to_sql.keys() - READ_ONLY
     unfenced = [who for who, source in to_sql.items() if "leader.fence(" not in source]
-    assert set(unfenced) <= READ_ONLY | ELECTS
+    assert set(unfenced) <= READ_ONLY | ELECTS | BY_THE_STORE
 
 
 def is_fenced(ops: Sequence[Op]) -> bool:
@@ -157,6 +161,8 @@ def is_fenced(ops: Sequence[Op]) -> bool:
             return True
         case [Create(path=paths.LEADER, ephemeral=True)]:
             return True
-        case [Create(path=paths.EPOCH, data=b"")] | [SetData(path=paths.EPOCH)]:
+        case [Create(path=paths.EPOCH | paths.MARK, data=b"")]:
+            return True
+        case [SetData(path=paths.EPOCH), SetData(path=paths.MARK)]:
             return True
     return False

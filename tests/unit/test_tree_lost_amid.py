@@ -1,0 +1,216 @@
+"""ZooKeeper is lost, or put back, while something else is the matter: no tick runs twice, and none is forgotten."""
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from support.fakes import BEGIN
+from support.fleet import RUN_LEASE, Fleet
+from support.labelled import EACH_MINUTE, RUN, SECOND, MakeFleet
+from support.promise import complaints
+
+from cronkeeper.common.coordination import paths
+from cronkeeper.common.coordination.embedded_nodes import Nodes
+from cronkeeper.common.model import CatchUp, OnNodeLoss, RunState
+from cronkeeper.common.records import Record
+from cronkeeper.common.store.schema import leader
+from cronkeeper.manager.restoring import Restoring
+from cronkeeper.worker.journal import Journal
+
+TICK = BEGIN + timedelta(seconds=30)
+AGAIN = f"{RUN[:-1]}2"
+
+
+def states(fleet: Fleet) -> dict[str, RunState]:
+    return {run_id: run.state for run_id, run in sorted(fleet.runs().items())}
+
+
+def doubled(fleet: Fleet) -> list[str]:
+    return [run_id for run_id, count in Counter(fleet.starts()).items() if count > 1]
+
+
+def lasting(fleet: Fleet, seconds: float) -> None:
+    for machine in fleet.machines.values():
+        machine.run_seconds = seconds
+
+
+@pytest.mark.parametrize("node", [None, "alpha"])
+def test_a_job_that_no_live_node_may_have_stays_one_whose_claim_was_lost(
+    make_fleet: MakeFleet, node: str | None
+) -> None:
+    fleet = make_fleet("alpha", "beta") if node is not None else make_fleet("alpha")
+    fleet.submit(schedule=EACH_MINUTE, node=node)
+    fleet.until(TICK + timedelta(seconds=5))
+    assert fleet.starts() == [RUN]
+    fleet.stop("alpha")
+    fleet.lose_tree()
+    fleet.go(22)
+    assert "live" in str(fleet.job_of(1).placement)
+    fleet.restart("first")
+    fleet.go(2)
+    fleet.work("alpha")
+    fleet.until(TICK + timedelta(seconds=75))
+    assert fleet.starts() == [RUN, SECOND]
+    assert complaints(fleet) == []
+
+
+def test_a_job_that_rested_before_it_was_to_leave_its_node_is_known_again(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha", "beta")
+    lasting(fleet, 150.0)
+    job = fleet.submit(schedule=EACH_MINUTE)
+    fleet.until(TICK + timedelta(seconds=10))
+    node, _ = fleet.claim(job)
+    fleet.change(fleet.job(job), node="beta" if node == "alpha" else "alpha")
+    fleet.go(5)
+    assert fleet.job(job).published_rev == 0
+    fleet.lose_tree()
+    fleet.go(100)
+    assert fleet.starts() == [RUN]
+    lasting(fleet, 1.0)
+    fleet.go(120)
+    assert doubled(fleet) == []
+    assert complaints(fleet) == []
+
+
+def test_a_leader_whose_session_is_in_the_copy_begins_anew(fleet: Fleet) -> None:
+    fleet.submit(schedule="*/10 * * * * *", catch_up=CatchUp.ALL)
+    fleet.go(40)
+    core = fleet.server._core
+    copy = {path: node for path, node in core._nodes._nodes.items() if path != "/"}
+    fleet.go(100)
+    trees = [daemon.tree for daemon in fleet.daemons.values()]
+    for tree in trees:
+        tree.disconnect()
+    fleet.go(3)
+    core._nodes = Nodes(copy, fleet.time.wall)
+    for tree in trees:
+        tree.reconnect()
+    fleet.go(200)
+    assert doubled(fleet) == []
+    assert len(fleet.starts()) == 34
+    assert int(fleet.desk.tree.get(paths.EPOCH).data) == 2
+
+
+def test_jobs_return_to_the_node_that_had_them(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha", "beta")
+    lasting(fleet, 40.0)
+    jobs = [fleet.submit(schedule=EACH_MINUTE) for _ in range(5)]
+    fleet.go(2)
+    fleet.remove(jobs[0])
+    fleet.until(TICK + timedelta(seconds=5))
+    before = {name.job_id: node for node, name in fleet.claims()}
+    fleet.lose_tree()
+    fleet.go(30)
+    assert {name.job_id: node for node, name in fleet.claims()} == before
+    fleet.until(TICK + timedelta(seconds=110))
+    assert len(fleet.starts()) == 8
+    assert complaints(fleet) == []
+
+
+def test_a_run_of_a_node_that_will_not_do_any_more_is_waited_for(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha", "beta")
+    lasting(fleet, 100.0)
+    job = fleet.submit(schedule=EACH_MINUTE)
+    fleet.until(TICK + timedelta(seconds=5))
+    node, _ = fleet.claim(job)
+    fleet.lose_tree()
+    fleet.drain(node)
+    fleet.go(60)
+    assert fleet.claim(job)[0] != node
+    assert fleet.starts() == [RUN]
+    lasting(fleet, 1.0)
+    fleet.until(TICK + timedelta(seconds=190))
+    assert states(fleet)[RUN] is RunState.SUCCEEDED
+    assert len(fleet.starts()) >= 2
+    assert complaints(fleet) == []
+
+
+def test_a_run_that_went_with_its_node_is_lost_and_followed_as_the_policy_says(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha", "beta")
+    lasting(fleet, 1000.0)
+    job = fleet.submit(schedule=EACH_MINUTE, on_node_loss=OnNodeLoss.RERUN)
+    fleet.until(TICK + timedelta(seconds=10))
+    node, _ = fleet.claim(job)
+    fleet.power_off(node)
+    fleet.lose_tree()
+    fleet.go(RUN_LEASE + 45)
+    assert states(fleet)[RUN] is RunState.LOST
+    assert states(fleet)[AGAIN] is RunState.RUNNING
+    assert fleet.starts() == [RUN, AGAIN]
+
+
+@pytest.mark.parametrize("leader_dies", [False, True])
+def test_a_run_of_a_former_node_still_counts(make_fleet: MakeFleet, leader_dies: bool) -> None:
+    fleet = make_fleet("alpha", "beta")
+    lasting(fleet, 1000.0)
+    job = fleet.submit(schedule=EACH_MINUTE)
+    fleet.until(TICK + timedelta(seconds=10))
+    node, _ = fleet.claim(job)
+    fleet.stop(node)
+    fleet.go(10)
+    assert fleet.claim(job)[0] != node
+    fleet.lose_tree()
+    fleet.go(40)
+    assert fleet.starts() == [RUN]
+    fleet.go(50)
+    if leader_dies:
+        fleet.restart("first")
+    fleet.go(RUN_LEASE + 30)
+    assert states(fleet)[RUN] is RunState.LOST
+    assert len(fleet.starts()) == 2
+
+
+def test_a_run_that_has_ended_since_its_node_told_of_it_is_not_lost(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lasting(fleet, 20.0)
+    fleet.submit(schedule=EACH_MINUTE, on_node_loss=OnNodeLoss.RERUN)
+    fleet.until(TICK + timedelta(seconds=10))
+    fleet.stop("first")
+    fleet.lose_tree()
+    fleet.lead("first")
+    with monkeypatch.context() as held_up:
+        held_up.setattr(Restoring, "claims", lambda *_: {})
+        fleet.until(TICK + timedelta(seconds=35))
+    fleet.until(TICK + timedelta(seconds=55))
+    assert states(fleet) == {RUN: RunState.SUCCEEDED}
+    assert complaints(fleet) == []
+
+
+def test_a_node_that_has_too_much_to_tell_goes_on_all_the_same(fleet: Fleet) -> None:
+    fleet.submit(schedule=EACH_MINUTE)
+    fleet.go(2)
+    much = tuple(Record(job_id=number, copy=1, tick=TICK) for number in range(10_000))
+    worker = fleet.daemons["alpha"].worker
+    assert worker is not None
+    worker._parts.standing.records = lambda: much
+    fleet.lose_tree()
+    fleet.until(TICK + timedelta(seconds=135))
+    assert doubled(fleet) == []
+    assert len(fleet.starts()) >= 1
+
+
+def test_where_sql_was_put_back_too_the_nodes_do_not_wait_for_a_mark_of_long_ago(fleet: Fleet) -> None:
+    fleet.submit(schedule=EACH_MINUTE)
+    fleet.go(300)
+    fleet.store.transaction(lambda connection: connection.execute(sa.update(leader).values(tree_mark=1)))
+    before = len(fleet.starts())
+    fleet.lose_tree()
+    fleet.go(110)
+    assert len(fleet.starts()) > before
+    assert complaints(fleet) == []
+
+
+def test_a_run_that_was_claimed_and_not_begun_is_followed_as_the_policy_says(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.submit(schedule=EACH_MINUTE, on_node_loss=OnNodeLoss.RERUN)
+    with monkeypatch.context() as waiting:
+        waiting.setattr(Journal, "_start", lambda *_: None)  # as for an artifact
+        fleet.until(TICK + timedelta(seconds=10))
+        fleet.lose_tree()
+        fleet.go(5)
+    fleet.go(42)
+    assert states(fleet) == {RUN: RunState.LOST, AGAIN: RunState.SUCCEEDED}
+    assert fleet.starts() == [AGAIN]
