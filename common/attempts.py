@@ -12,6 +12,7 @@ from cronkeeper.common.model import (
     RunState,
     StartedBy,
     Unfinished,
+    WhenIsolated,
     attempt_run_id,
 )
 
@@ -29,6 +30,11 @@ def follows(job: Definition, attempt: int, state: RunState) -> StartedBy | None:
     if state is RunState.LOST and job.on_node_loss is OnNodeLoss.RERUN and attempt <= most:
         return StartedBy.RERUN
     return None
+
+
+def fenced(job: Definition) -> bool:
+    """Whether the job's runs are to end on a node that is cut off."""
+    return job.on_node_loss is OnNodeLoss.RERUN or job.when_isolated is WhenIsolated.STOP
 
 
 def next_attempt(job: Definition, run: Unfinished, end: Outcome) -> Unfinished | None:

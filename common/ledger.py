@@ -137,8 +137,10 @@ class _Told:
 
     def __init__(self, runs: Iterable[Run]) -> None:
         self.newest: dict[datetime, Run] = {}
-        """Of each tick the run of its last attempt; one that was skipped counts less."""
-        for run in sorted(runs, key=lambda run: (run.state is not RunState.SKIPPED, run.attempt)):
+        """Of each tick the run of its last attempt; one that did not begin counts less, and one skipped least."""
+        for run in sorted(
+            runs, key=lambda run: (run.state is not RunState.SKIPPED, not _idle(run), run.attempt)
+        ):
             if run.tick is not None:
                 self.newest[_name(run.tick)] = run
         self._rest = sorted((first_of(run), name, run) for name, run in self.newest.items() if run.tick)
@@ -176,6 +178,11 @@ def _name(tick: datetime) -> datetime:
     return tick.replace(microsecond=0)
 
 
+def _idle(run: Run) -> bool:
+    """Whether it failed or was canceled before it began."""
+    return run.started_at is None and run.state in (RunState.FAILED, RunState.TIMED_OUT, RunState.CANCELED)
+
+
 def _of_run(tick: datetime, run: Run, rules: Rules) -> Entry:
     lateness = None if run.started_at is None else max(0.0, (run.started_at - tick).total_seconds())
     result, reason = Result.RAN, run.reason
@@ -185,8 +192,8 @@ def _of_run(tick: datetime, run: Run, rules: Rules) -> Entry:
         result = Result.LOST
     elif run.state is RunState.SKIPPED:
         result, reason = Result.SKIPPED, None if reason is None else reason.partition(":")[0]
-    elif run.started_at is None and run.state is not RunState.SUCCEEDED:
-        result = Result.SKIPPED  # it failed or was canceled before it began
+    elif _idle(run):
+        result = Result.SKIPPED
     elif lateness is not None and lateness > rules.on_time.total_seconds():
         result = Result.LATE
     return Entry(

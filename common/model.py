@@ -277,6 +277,8 @@ class Spec(Definition):
     copy: int
     rev: int
     effective_from: datetime
+    resting: bool = False
+    """It is not enabled, since it is to leave this node, and not since it was paused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,7 +136,9 @@ def note_end(connection: Connection, job: Job, run: Run, now: datetime) -> Job |
     over = run.state is not RunState.SKIPPED and follows(job, run.attempt, run.state) is None
     if job.schedule != ONCE or run.tick != once(job) or not over:
         return None
-    status = JobStatus.ERROR if run.state.bad else JobStatus.FINISHED
+    # An attempt that was called off followed one that ended badly.
+    bad = run.state.bad or (run.state is RunState.CANCELED and run.attempt > 1)
+    status = JobStatus.ERROR if bad else JobStatus.FINISHED
     return jobs.get(connection, job.id) if jobs.finish(connection, job.id, now, status) else None
 
 

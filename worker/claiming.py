@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
+from cronkeeper.common.attempts import call_off
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Delete, Op
 from cronkeeper.common.log import about
@@ -82,6 +83,8 @@ class Claiming:
         With no `trigger` the ticks are not looked at.
         """
         claim = attempts.note_ends(held.spec, held.claim, self._outcomes(held.claim))
+        if not held.spec.enabled and not held.spec.resting:
+            claim = call_off(claim, "the job was paused", now)
         claim = claims.prune(held.spec, claim, self._acknowledged[held.key], self._me)
         claim = claims.bounded(held.spec, claim)
         start: list[Unfinished] = []
@@ -106,14 +109,14 @@ class Claiming:
         return Looked(self._made(held, claim, trigger, ready, tuple(handed)), waits)
 
     def _due(self, held: Held, claim: Claim, look: claims.Look) -> claims.Decision:
-        """The ticks that may start now, and before them the attempts that follow others."""
-        again = attempts.claim_attempts(held.spec, claim, look, self._me)
-        left = replace(look, places=look.places - len(again.start))
-        decision = claims.claim_ticks(held.spec, again.claim, left, self._me, self._on_time)
+        """The ticks that may start now, and the attempts that follow others and are not replaced by a tick."""
+        ticks = claims.claim_ticks(held.spec, claim, look, self._me, self._on_time)
+        left = replace(look, places=look.places - len(ticks.start))
+        again = attempts.claim_attempts(held.spec, ticks.claim, left, self._me)
         held.looked = look.now
-        self._order_ends(decision)
-        waits = again.waits if again.waits is not None else decision.waits
-        return replace(decision, start=(*again.start, *decision.start), waits=waits)
+        self._order_ends(ticks)
+        waits = again.waits if again.waits is not None else ticks.waits
+        return replace(again, start=(*ticks.start, *again.start), waits=waits)
 
     def _asked_for(self, held: Held, claim: Claim) -> Iterable[HandRun]:
         return islice(self._inbox[held.key].values(), 0 if self.idle else claims.room_for_requests(claim))
@@ -161,14 +164,20 @@ class Claiming:
             if (entry := self._journal.give_up(run_id, now)) is not None
         ]
 
-    def drop_unclaimed(self, held: Held) -> None:
-        """Drop the folders of runs whose claim, as just read, did not come to be, or is another node's."""
+    def drop_unclaimed(self, held: Held, now: datetime) -> list[Entry]:
+        """Drop the folders of runs whose claim, as just read, did not come to be, or is another node's.
+
+        Returns those that were claimed, have not begun, and were given up while the job was elsewhere.
+        """
         mine = (run for run in held.claim.unfinished if run.node == self._me.node)
         claimed = {run.run_id for run in mine if not run.waits}
-        for run_id in self._runs(held.key):
-            entry = self._journal.entries[run_id]
-            if run_id not in claimed and not entry.cleared and entry.outcome is None:
+        left = [run_id for run_id in self._runs(held.key) if run_id not in claimed]
+        unended = [run_id for run_id in left if self._journal.entries[run_id].outcome is None]
+        for run_id in unended:
+            if not self._journal.entries[run_id].cleared:
                 self._journal.drop(run_id)
+        over = (self._journal.give_up(run_id, now) for run_id in unended if run_id in self._journal.entries)
+        return [entry for entry in over if entry is not None]
 
     def _order_ends(self, decision: claims.Decision) -> None:
         """Have the runs end that are in the way of a tick, which waits for that."""
@@ -213,7 +222,8 @@ class Claiming:
                 failed = Outcome(
                     state=RunState.FAILED, exit_code=None, reason=str(error), started_at=None, ended_at=now
                 )
-                claim = claims.note_outcomes(claim, {run.run_id: failed})
+                claim = attempts.note_ends(held.spec, claim, {run.run_id: failed})
+                held.looked = None  # what follows it may be due at once
         return claim, ready
 
     def _plan(self, held: Held, run: Unfinished, now: datetime) -> Plan:

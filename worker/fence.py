@@ -13,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cronkeeper.common.attempts import fenced
 from cronkeeper.common.clock import same_boot, uptime
-from cronkeeper.common.model import OnNodeLoss, Spec, WhenIsolated
+from cronkeeper.common.model import replace
 from cronkeeper.worker import lease_file, session
 from cronkeeper.worker.machine import boot_of
 from cronkeeper.worker.run_folder import ProcessId, RunFolder, whole
@@ -22,11 +23,6 @@ from cronkeeper.worker.timeouts import ISOLATED, Signals, Timeouts
 
 LOOK_EVERY = 1.0
 """Seconds between looks at the deadline, which every renewal of the lease moves on."""
-
-
-def stops(spec: Spec) -> bool:
-    """Whether the job's runs are to end on a node that is cut off."""
-    return spec.on_node_loss is OnNodeLoss.RERUN or spec.when_isolated is WhenIsolated.STOP
 
 
 @dataclass(slots=True)
@@ -39,6 +35,8 @@ class Fence:
     alive: Callable[[ProcessId], bool] = session.alive
     uptime: Callable[[], float] = uptime
     _timeouts: Timeouts = field(init=False)
+    _passed: set[str] = field(default_factory=set)
+    """What never has to be stopped: while the API is away there may be very many runs that have ended."""
 
     def __post_init__(self) -> None:
         self._timeouts = Timeouts(self.processes, self.uptime)
@@ -46,22 +44,31 @@ class Fence:
     def step(self) -> float | None:
         """One look. Returns after how many seconds the next one is wanted; None: there is nothing to stop."""
         deadlines, now = lease_file.read(self.home / "lease"), self.uptime()
-        going_on = [folder for folder in whole(self.home / "runs") if self._concerns(folder)]
+        folders = whole(self.home / "runs", but=self._passed)
+        going_on = [folder for folder in folders if self._concerns(folder)]
         if not going_on or deadlines.stop == math.inf:
             return None
         for folder in going_on:
             begin = max(deadlines.start, deadlines.stop - folder.plan.spec.grace)
             if now >= begin:
-                self._timeouts.order(folder, ISOLATED)
+                self._timeouts.order(_hurried(folder, deadlines.stop - now), ISOLATED)
         self._timeouts.end_due()
         return max(0.0, min(LOOK_EVERY, self._timeouts.wait()))
 
     def _concerns(self, folder: RunFolder) -> bool:
         here = same_boot(folder.plan.boot_id, self.boot_id) and folder.exit is None
-        if not here or not stops(folder.plan.spec):
+        if not here or not fenced(folder.plan.spec):
+            self._passed.add(folder.plan.run_id)
             return False
         started = folder.started
         return started is not None and self.alive(started.process)
+
+
+def _hurried(folder: RunFolder, left: float) -> RunFolder:
+    """The run with no more grace than is left: of a machine that stood still there may be none."""
+    spec = folder.plan.spec
+    hurried = replace(spec, grace=max(0.0, min(spec.grace, left)))
+    return replace(folder, plan=replace(folder.plan, spec=hurried))
 
 
 class _Here:

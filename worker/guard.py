@@ -19,6 +19,9 @@ from typing import NoReturn
 REFUSED = 78
 """The exit code of a daemon that can't work as it was asked to (EX_CONFIG): starting it again won't help."""
 VARIABLE = "CRONKEEPER_GUARD"
+"""The guard's process number, and nothing else: guard and daemon may be of different versions."""
+PIPE = "_CRONKEEPER_GUARD_PIPE"
+"""Not of the prefix of settings: a daemon that does not know it would refuse to start."""
 FENCE = "cronkeeper.worker.fence"
 FENCE_AHEAD = 40.0
 """Seconds before a node's runs must have ended at which their stopping is prepared: more than any job's grace."""
@@ -104,8 +107,12 @@ class _Fence:
         start, stop = deadlines
         if leaving or float(_read(b"/proc/uptime").split()[0]) >= max(start, stop - FENCE_AHEAD):
             words = [self._python, "-m", FENCE, os.fsdecode(self._home)]
-            self._child = os.posix_spawn(words[0], words, dict(os.environ), setsid=True)
-            self._dealt_with = stop
+            try:
+                self._child = os.posix_spawn(words[0], words, dict(os.environ), setsid=True)
+            except OSError as error:  # short of memory or processes: the guard must live, and tries again
+                print(f"cronkeeper: the fence can't be started: {error}", file=sys.stderr, flush=True)
+            else:
+                self._dealt_with = stop
 
     def _listen(self) -> None:
         try:
@@ -156,7 +163,7 @@ def guard(command: Sequence[str]) -> int:
     pause, code = FIRST_PAUSE, 0
     while not signals.told():
         began = time.monotonic()
-        variables = {**os.environ, **SMALL, VARIABLE: f"{os.getpid()} {fence.writes}"}
+        variables = {**os.environ, **SMALL, VARIABLE: str(os.getpid()), PIPE: str(fence.writes)}
         # One that is not ready for SIGHUP yet finds it waiting, when it is: it would end by it.
         child = os.posix_spawn(command[0], list(command), variables, setsigmask=[signal.SIGHUP])
         signals.to(child)
@@ -175,18 +182,22 @@ def guard(command: Sequence[str]) -> int:
 
 
 def die_with_guard() -> int | None:
-    """To be called first in the daemon: have the kernel end it with its guard. Returns the pipe to the guard."""
+    """To be called first in the daemon: have the kernel end it with its guard.
+
+    Returns the pipe to the guard; None where there is none, or one of a version without.
+    """
     import ctypes
 
-    told = os.environ.pop(VARIABLE, None)
-    if told is None:
+    parent, pipe = os.environ.pop(VARIABLE, None), os.environ.pop(PIPE, None)
+    if parent is None:
         return None
-    parent, pipe = map(int, told.split())
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0 or os.getppid() != parent:
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0 or os.getppid() != int(parent):
         os._exit(1)
-    os.set_inheritable(pipe, False)
-    return pipe
+    if pipe is None:
+        return None
+    os.set_inheritable(int(pipe), False)
+    return int(pipe)
 
 
 def tell_guard(pipe: int | None, home: str) -> None:

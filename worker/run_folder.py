@@ -9,7 +9,7 @@ outcome   what became of the run (JSON), where the API does not acknowledge that
 stdin     what the job says that it reads; env: what the job adds to the environment, as lines for a shell; both
           are readable by all, for another user's process gets them open, and the folder is closed to everyone
 stopped   "<uptime of SIGTERM> <uptime of SIGKILL, or -> [<why, if not for its timeout>]"; made beforehand as `exit`
-          is where the job has a timeout or may be replaced
+          is where the job has a timeout, may be replaced, or is stopped on a node that is cut off
 """
 
 import contextlib
@@ -17,11 +17,12 @@ import errno
 import os
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from cronkeeper.common.attempts import fenced
 from cronkeeper.common.errors import CronkeeperError
 from cronkeeper.common.model import Concurrency, Outcome, Spec, StartedBy, decode, encode
 
@@ -224,9 +225,13 @@ def load_all(root: Path) -> Iterator[RunFolder]:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def whole(root: Path) -> Iterator[RunFolder]:
-    """Every whole run folder below `root`, for those who only look: others may be in the making."""
-    found = (_load(path) for path in sorted(root.iterdir())) if root.exists() else ()
+def whole(root: Path, *, but: Container[str] = ()) -> Iterator[RunFolder]:
+    """Every whole run folder below `root`, for those who only look: others may be in the making.
+
+    Those of the names `but` are passed over.
+    """
+    paths = sorted(root.iterdir()) if root.exists() else ()
+    found = (_load(path) for path in paths if path.name not in but)
     return (folder for folder in found if folder is not None)
 
 
@@ -268,7 +273,7 @@ def _write_what_it_needs(path: Path, spec: Spec) -> None:
         words = [f"{name}={value}" for name, value in spec.env.items() if not name.startswith(OURS)]
         lines = [f"export {shlex.quote(word)}\n" for word in words]
         _write_new(path / "env", "".join(lines).encode(), 0o644)
-    if spec.timeout is not None or spec.concurrency is Concurrency.REPLACE:
+    if spec.timeout is not None or spec.concurrency is Concurrency.REPLACE or fenced(spec):
         _write_new(path / "stopped", ROOM)
 
 

@@ -133,8 +133,7 @@ class Worker:
             self._parts.standing.tell(now, clock)
             self._complaint = None
         except (Unavailable, NoNode) as error:
-            self._next_try, self._next_resync = clock + RETRY, 0.0
-            self._next_renewal = 0.0
+            self._next_try, self._next_resync, self._next_renewal = clock + RETRY, 0.0, 0.0
             if isinstance(error, NoNode):
                 self._parts.standing.forget()
             if str(error) != self._complaint:
@@ -190,7 +189,8 @@ class Worker:
             self._places.drop(held.key)
         for held in change.gained:
             self._parts.journal.prefetch(held.spec)
-            self._claiming.drop_unclaimed(held)
+            for entry in self._claiming.drop_unclaimed(held, now):
+                self._end(entry, clock)
             for run in held.claim.unfinished:
                 self._reconcile(held, run, now, clock)
             for skip in held.claim.skips:

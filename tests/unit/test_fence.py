@@ -1,5 +1,6 @@
 """The fence: on a node that is cut off, runs end before others begin them again, and all others go on."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.host import Host
+from support.samples import plan
 from support.wait import wait_until
 
 from cronkeeper.common.clock import uptime
@@ -59,6 +61,29 @@ def test_what_others_may_begin_again_has_ended_by_then(
     assert stopped is not None
     state, reason = end_of(folder.plan.spec, stopped)
     assert (state, reason.startswith(ISOLATED)) == (RunState.LOST, True)
+
+
+def test_no_grace_is_left_on_a_machine_that_stood_still_for_so_long(host: Host) -> None:
+    begin(host, STUBBORN, on_node_loss=OnNodeLoss.RERUN, grace=30.0)
+    host.renew(-60.0, -10.0)
+    assert fenced(host).wait(15) == 0
+
+
+def test_room_is_kept_for_the_note_that_a_run_was_stopped(host: Host) -> None:
+    folder = host.folder("true", policies=RERUN)
+    assert (folder.path / "stopped").stat().st_size > 100
+
+
+def test_what_has_ended_is_read_once_however_long_the_fence_looks(host: Host) -> None:
+    ended = RunFolder.make(host.runs, plan(boot_id=boot_of(host.path)))
+    (ended.path / "exit").write_text("0 1.0\n")
+    begin(host, **RERUN)
+    host.renew(2.0, 60.0)
+    watch = fence.Fence(host.path, host.processes, boot_of(host.path))
+    watch.step()
+    (ended.path / "exit").unlink()
+    (ended.path / "exit").mkdir()  # reading it would fail
+    assert watch.step() is not None
 
 
 def test_all_others_go_on_however_long_the_outage(host: Host) -> None:
@@ -144,3 +169,33 @@ def test_the_guard_has_it_done_whatever_has_become_of_the_daemon(host: Host, the
     finally:
         process.kill()
         process.wait(10)
+
+
+@pytest.mark.parametrize("pipe", [None, "1"])
+def test_a_daemon_may_have_a_guard_of_the_version_before(pipe: str | None) -> None:
+    variables = {**os.environ, guard.VARIABLE: str(os.getpid())}
+    if pipe is not None:
+        variables[guard.PIPE] = pipe
+    code = "from cronkeeper.worker.guard import die_with_guard; print(die_with_guard())"
+    told = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, check=True)
+    assert told.stdout.decode().strip() == str(pipe)
+
+
+def test_a_guard_tells_a_daemon_of_the_version_before_what_it_knows(tmp_path: Path) -> None:
+    code = f"import os; open({str(tmp_path / 'told')!r}, 'w').write(os.environ['CRONKEEPER_GUARD'])"
+    command = [sys.executable, "-I", "-S", guard.__file__, sys.executable, "-c", code]
+    subprocess.run(command, check=True, timeout=20)
+    assert int((tmp_path / "told").read_text()) > 0
+
+
+def test_a_guard_that_can_start_nothing_just_now_tries_again(
+    host: Host, capfd: pytest.CaptureFixture[str]
+) -> None:
+    host.renew(-1.0, 4.0)
+    its = guard._Fence("/no/such/python")
+    os.write(its.writes, os.fsencode(host.path) + b"\0")
+    its.look()
+    its.look()
+    assert capfd.readouterr().err.count("the fence can't be started") == 2
+    os.close(its.writes)
+    os.close(its._reads)
