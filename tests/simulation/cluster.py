@@ -234,7 +234,8 @@ class Cluster(Fleet):
             return
         self.paused[name] = until
         tree = self.daemons[name].tree
-        tree._leave(end=False)
+        if tree._connected:
+            tree._leave(end=False)  # else the session would begin to time out anew
         self.at(until, lambda: self.resume(name, tree))
 
     def resume(self, name: str, tree: EmbeddedTree) -> None:
