@@ -215,7 +215,7 @@ def _published(move: Move, target: Placed, source: Source | None) -> bytes:
     """The spec at the target."""
     if move.job is not None:
         spec = spec_of(move.job, target.name.copy)
-        return encode(replace(spec, enabled=False) if move.resting else spec)
+        return encode(replace(spec, enabled=False, resting=True) if move.resting else spec)
     assert source is not None
     assert source.spec is not None
     return source.spec.data
