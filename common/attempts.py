@@ -22,12 +22,15 @@ LONGEST_DELAY = 86_400.0
 """Seconds, however often the delay has grown."""
 
 
-def follows(job: Definition, attempt: int, state: RunState) -> StartedBy | None:
-    """What will start the attempt after this one, which has come to `state`; None where none follows."""
-    if state in (RunState.FAILED, RunState.TIMED_OUT) and attempt <= job.retry.attempts:
+def follows(job: Definition, attempt: int, state: RunState, reruns: int = 0) -> StartedBy | None:
+    """What will start the attempt after this one, which has come to `state`; None where none follows.
+
+    `reruns` says how many of the attempts up to this one were made since a node was lost.
+    """
+    retries = attempt - 1 - reruns
+    if state in (RunState.FAILED, RunState.TIMED_OUT) and retries < job.retry.attempts:
         return StartedBy.RETRY
-    most = job.retry.attempts + MAX_RERUNS
-    if state is RunState.LOST and job.on_node_loss is OnNodeLoss.RERUN and attempt <= most:
+    if state is RunState.LOST and job.on_node_loss is OnNodeLoss.RERUN and reruns < MAX_RERUNS:
         return StartedBy.RERUN
     return None
 
@@ -39,16 +42,18 @@ def fenced(job: Definition) -> bool:
 
 def next_attempt(job: Definition, run: Unfinished, end: Outcome) -> Unfinished | None:
     """The attempt that follows a run that has ended so, as it waits in the claim; None where none follows."""
-    started_by = follows(job, run.attempt, end.state)
+    started_by = follows(job, run.attempt, end.state, run.reruns)
     if started_by is None:
         return None
     run_id = attempt_run_id(run.run_id, run.attempt + 1)
-    wait = _delay(job, run.attempt, run_id) if started_by is StartedBy.RETRY else 0.0
+    again = started_by is StartedBy.RETRY
+    wait = _delay(job, run.attempt - run.reruns, run_id) if again else 0.0
     return replace(
         run,
         run_id=run_id,
         attempt=run.attempt + 1,
         started_by=started_by,
+        reruns=run.reruns + (not again),
         outcome=None,
         not_before=end.ended_at + timedelta(seconds=wait),
     )

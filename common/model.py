@@ -278,7 +278,12 @@ class Spec(Definition):
     rev: int
     effective_from: datetime
     resting: bool = False
-    """It is not enabled, since it is to leave this node, and not since it was paused."""
+    """It is published as not enabled because it is to leave this node, and not since it is paused."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing of it is to be started anywhere."""
+        return not self.enabled and not self.resting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,6 +310,8 @@ class Unfinished:
     outcome: Outcome | None = None
     not_before: datetime | None = None
     """Of an attempt that waits: no node has it yet, whichever it names, and none starts it before."""
+    reruns: int = 0
+    """How many of the attempts up to this one were made since a node was lost: they are no retries."""
 
     @property
     def waits(self) -> bool:

@@ -22,8 +22,9 @@ def carried(claim: bytes, published: bytes, job: Job) -> bytes:
 
 def with_skips(claim: Claim, old: Spec, job: Job) -> Claim:
     """The claim with what fell due by the old schedule, and is not due by the new one, as skipped."""
-    if old.enabled and not job.enabled:
+    if not job.enabled:  # also where it was not enabled because it was to leave its node
         claim = call_off(claim, "the job was paused", job.updated_at)
+    if old.enabled and not job.enabled:
         until, reason = job.updated_at, SkipReason.PAUSED
     elif old.effective_from != job.effective_from:
         if not old.enabled:  # its runs may have ended while it was paused

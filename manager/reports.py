@@ -22,6 +22,7 @@ from cronkeeper.common.model import (
     Report,
     Run,
     RunState,
+    attempt_run_id,
     decode,
 )
 from cronkeeper.common.schedule import ONCE, once
@@ -133,13 +134,20 @@ def note_end(connection: Connection, job: Job, run: Run, now: datetime) -> Job |
     """Returns the job where it has ended with this run, which is news to the leader."""
     jobs.note_outcome(connection, job.id, run.state, moment_of(run))
     # A run of an earlier `at` may still go on when that is changed.
-    over = run.state is not RunState.SKIPPED and follows(job, run.attempt, run.state) is None
-    if job.schedule != ONCE or run.tick != once(job) or not over:
+    if job.schedule != ONCE or run.tick != once(job) or run.state is RunState.SKIPPED:
+        return None
+    if job.enabled and follows(job, run.attempt, run.state, _reruns(connection, run)) is not None:
         return None
     # An attempt that was called off followed one that ended badly.
     bad = run.state.bad or (run.state is RunState.CANCELED and run.attempt > 1)
     status = JobStatus.ERROR if bad else JobStatus.FINISHED
     return jobs.get(connection, job.id) if jobs.finish(connection, job.id, now, status) else None
+
+
+def _reruns(connection: Connection, run: Run) -> int:
+    """How many of the attempts up to this one were made since a node was lost."""
+    earlier = runs.by_ids(connection, [attempt_run_id(run.id, number) for number in range(1, run.attempt)])
+    return sum(each.state is RunState.LOST for each in earlier.values())
 
 
 def moment_of(run: Run) -> datetime:

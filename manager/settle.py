@@ -205,7 +205,7 @@ def _jobs_of(known: Mapping[str, Run]) -> set[int]:
 def following(run: Unfinished, known: Run, defined: Mapping[int, Job]) -> Unfinished | None:
     """The attempt after one that has ended as SQL knows it."""
     job = defined.get(known.job_id)
-    if job is None or job.ended_at is not None or known.ended_at is None:
+    if job is None or job.ended_at is not None or not job.enabled or known.ended_at is None:
         return None
     end = Outcome(
         state=known.state,

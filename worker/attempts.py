@@ -12,9 +12,10 @@ def note_ends(spec: Spec, claim: Claim, outcomes: Mapping[str, Outcome]) -> Clai
     """The claim with the ends of its runs in it, and with the attempts that follow them.
 
     An attempt comes in with the end that it follows, in the one write which no run passes by: so it comes in once.
+    Of a paused job none does: a pause calls off what waits, and this would wait until it is over.
     """
     ended = [run for run in claim.unfinished if run.outcome is None and run.run_id in outcomes]
-    following = [next_attempt(spec, run, outcomes[run.run_id]) for run in ended]
+    following = [next_attempt(spec, run, outcomes[run.run_id]) for run in ended if not spec.paused]
     noted = note_outcomes(claim, outcomes)
     new = tuple(run for run in following if run is not None)
     return replace(noted, unfinished=(*noted.unfinished, *new)) if new else noted

@@ -3,13 +3,14 @@
 import heapq
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from simulation.clocks import LocalTime
+from simulation.guard import Guard
 from simulation.link import Ended, Link, Way
 from simulation.scenario import Event, Fault
 from support.fakes import Bell, Crash, FakeFiles, Machine
@@ -26,6 +27,7 @@ from cronkeeper.worker.run_folder import NoRoom, Plan
 DEPTH = 3
 """So many daemons may wait within each other; one more gets its answer at once."""
 REPORTER = "'s reporter"
+GUARD = "'s guard"
 Note = Callable[[Link, str, Event], None]
 """Hears of each strike: the link, the call, and which one it was."""
 
@@ -57,6 +59,8 @@ class Cluster(Fleet):
         self.full: set[str] = set()
         self.paused: dict[str, float] = {}
         """Who stands still, and until when."""
+        self.suspended: dict[str, float] = {}
+        """Whose whole machine stands still, and since when."""
         self.down: dict[str, tuple[int, bytes] | None] = {}
         """Daemons that are to be started again, and the session that they come back to."""
         self.heal_at = math.inf
@@ -90,7 +94,8 @@ class Cluster(Fleet):
         return (loop.bell.rung or loop.due <= self.time.seconds) and self._can_turn(name, loop)
 
     def _can_turn(self, name: str, loop: Loop) -> bool:
-        return base(name) not in self.paused and not any(each is loop for each in self._busy)
+        held: Container[str] = self.suspended if name.endswith(GUARD) else self.paused
+        return base(name) not in held and not any(each is loop for each in self._busy)
 
     def _turn(self, name: str, loop: Loop) -> None:
         loop.bell.rung = False
@@ -107,7 +112,8 @@ class Cluster(Fleet):
             self._busy.remove(loop)
 
     def _move_on(self, end: float) -> bool:
-        ends = [process.ends_at for one in self.machines.values() for process in one.running.values()]
+        awake = [one for name, one in self.machines.items() if name not in self.suspended]
+        ends = [process.ends_at for one in awake for process in one.running.values()]
         dues = [loop.due for name, loop in self.loops.items() if self._can_turn(name, loop)]
         following = min([*dues, *ends, *(each[0] for each in self._agenda[:1])], default=math.inf)
         following = max(following, self.time.seconds)
@@ -122,7 +128,7 @@ class Cluster(Fleet):
         while self._agenda and self._agenda[0][0] <= self.time.seconds:
             heapq.heappop(self._agenda)[2]()
         for name, machine in self.machines.items():
-            if machine.let_end() and name in self.loops:
+            if name not in self.suspended and machine.let_end() and name in self.loops:
                 self.loops[name].bell.set()
         return True
 
@@ -136,6 +142,8 @@ class Cluster(Fleet):
     def work(self, name: str, session: tuple[int, bytes] | None = None) -> None:
         self._begin(name, "worker")
         super().work(name, session)
+        if name + GUARD not in self.loops:
+            self.loops[name + GUARD] = Loop(Guard(self.machines[name]).step, Bell(), self.time.seconds)
 
     def _begin(self, name: str, kind: str) -> None:
         link = Link(self, name, kind, self.ways[name])
@@ -177,10 +185,12 @@ class Cluster(Fleet):
             link.gone = True
         super().stop(name)
 
-    def crash(self, name: str, after: float) -> None:
-        """End a daemon without a word, and start it again so many seconds later."""
-        if name not in self.loops:
+    def crash(self, name: str, after: float, *, guard: bool = False) -> None:
+        """End a daemon without a word, its guard too if that is said, and start it again so many seconds later."""
+        if name not in self.loops or name in self.suspended:
             return
+        if guard:
+            self.loops.pop(name + GUARD)
         session = self.daemons[name].tree.session()
         self.thaw(name)
         self.stop(name)
@@ -205,6 +215,8 @@ class Cluster(Fleet):
         self.paused.pop(name, None)
         self.down[name] = None
         if name in self.machines:
+            self.suspended.pop(name, None)
+            self.loops.pop(name + GUARD, None)
             self.machines[name].reboot()
 
     # What links ask for
@@ -238,11 +250,20 @@ class Cluster(Fleet):
             tree._leave(end=False)  # else the session would begin to time out anew
         self.at(until, lambda: self.resume(name, tree))
 
+    def suspend(self, name: str, seconds: float) -> None:
+        """The whole machine stands still."""
+        if name not in self.paused and name in self.loops:
+            self.suspended[name] = self.time.seconds
+            self.pause(name, seconds)
+
     def resume(self, name: str, tree: EmbeddedTree) -> None:
         """SIGCONT; the link comes back by itself, unless something else is wrong with it."""
         if self.daemons[name].tree is not tree or name not in self.paused:
             return
         del self.paused[name]
+        since = self.suspended.pop(name, None)
+        for process in self.machines[name].running.values() if since is not None else ():
+            process.ends_at += self.time.seconds - since
         self.reconnect(name)
 
     def reconnect(self, name: str) -> None:
@@ -294,4 +315,4 @@ class Cluster(Fleet):
 
 def base(name: str) -> str:
     """The machine or manager that a loop is of."""
-    return name.removesuffix(REPORTER)
+    return name.removesuffix(REPORTER).removesuffix(GUARD)

@@ -2,6 +2,7 @@
 
 import contextlib
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,13 +17,30 @@ from support.samples import new_job
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.errors import Conflict, Unavailable
-from cronkeeper.common.model import Artifact, CatchUp, ClaimName, Concurrency, Job, JobType, replace
+from cronkeeper.common.model import (
+    Artifact,
+    CatchUp,
+    ClaimName,
+    Concurrency,
+    Job,
+    JobType,
+    OnNodeLoss,
+    Retry,
+    WhenIsolated,
+    replace,
+)
 from cronkeeper.common.schedule import ONCE
 from cronkeeper.manager import jobs, runs
 from cronkeeper.manager.desk import Desk
 from cronkeeper.worker.run_folder import Plan
 
-WORDS = {"concurrency": Concurrency, "catch_up": CatchUp}
+WORDS: dict[str, Callable[[Any], object]] = {
+    "concurrency": Concurrency,
+    "catch_up": CatchUp,
+    "on_node_loss": OnNodeLoss,
+    "when_isolated": WhenIsolated,
+    "retry": lambda asked: Retry(**asked),
+}
 
 
 @dataclass
@@ -87,9 +105,16 @@ class People:
     def lasts(self, plan: Plan) -> float:
         """How many seconds a command takes that begins now."""
         self._look_for_stray(plan)
-        number = next(number for number, job in self.jobs.items() if job.id == plan.spec.job_id)
-        choice = self.plans[number].lasts
+        choice = self._plan_of(plan).lasts
         return 1.0 if self.healed else choice[zlib.crc32(plan.run_id.encode()) % len(choice)]
+
+    def exits(self, plan: Plan) -> int:
+        """With which code a command ends that begins now."""
+        fails = zlib.crc32(plan.run_id[::-1].encode()) % 100 < self._plan_of(plan).fails
+        return 7 if fails and not self.healed else 0
+
+    def _plan_of(self, plan: Plan) -> JobPlan:
+        return next(self.plans[each] for each, job in self.jobs.items() if job.id == plan.spec.job_id)
 
     def _look_for_stray(self, plan: Plan) -> None:
         tree, job_id = self.cluster.desk.tree, plan.spec.job_id
@@ -140,11 +165,20 @@ class People:
             concurrency=str(job.concurrency),
             catch_up=str(job.catch_up),
             max_lateness=job.max_lateness,
+            on_node_loss=str(job.on_node_loss),
+            when_isolated=str(job.when_isolated),
+            retry_attempts=job.retry.attempts,
+            retry_within=_longest(job.retry),
             node=job.node,
             requires=dict(job.requires),
             removed=removed,
         )
         self.versions.setdefault(job.id, []).append(said)
+
+
+def _longest(retry: Retry) -> float:
+    """Seconds from the end of an attempt in which the next one begins, in a fleet without trouble."""
+    return retry.delay * max(1.0, retry.backoff ** (retry.attempts - 1)) + retry.jitter + 10.0
 
 
 class _Mute:

@@ -17,6 +17,11 @@ POLICIES: tuple[dict[str, Any], ...] = (
 )
 SCHEDULES = ("* * * * *", "* * * * *", "*/2 * * * *", "1-59/2 * * * *")
 LENGTHS = ((1.0,), (2.0, 20.0), (5.0, 65.0), (25.0,), (45.0, 100.0, 3.0))
+RETRIES: tuple[dict[str, Any], ...] = (
+    {"attempts": 1, "delay": 1.0},
+    {"attempts": 2, "delay": 3.0, "backoff": 2.0},
+    {"attempts": 2, "delay": 5.0, "backoff": 1.0, "jitter": 4.0},
+)
 LABEL = {"disk": "ssd"}
 CALLS_OF = {
     "worker": (
@@ -76,6 +81,7 @@ class _Dice:
                 name=name,
                 max_running=chance.choice([1, 2, 1000, 1000]),
                 labels=LABEL if chance.random() < 0.4 else {},
+                stubborn=chance.random() < 0.15,
             )
             for name in self.names
         )
@@ -111,6 +117,7 @@ class _Dice:
         if chance.random() < 0.2:
             asks["max_lateness"] = float(chance.choice([45, 70, 130]))
         asks |= self._place() if chance.random() < 0.2 else {}
+        asks |= self._attempts()
         return JobPlan(
             number=number,
             at=at,
@@ -118,7 +125,18 @@ class _Dice:
             due=due,
             artifact=chance.random() < 0.3,
             lasts=chance.choice(LENGTHS),
+            fails=chance.choice([0, 30, 70]),
         )
+
+    def _attempts(self) -> dict[str, Any]:
+        """What is tried again, and what becomes of runs on a node that is cut off."""
+        chance = self.random
+        asks: dict[str, Any] = {"retry": dict(chance.choice(RETRIES))} if chance.random() < 0.35 else {}
+        if chance.random() < 0.35:
+            asks["on_node_loss"] = "rerun"
+        if chance.random() < 0.25:
+            asks["when_isolated"] = "stop"
+        return asks
 
     def _place(self) -> dict[str, Any]:
         """Where a job is to be: on one node, on one of a kind, or anywhere."""

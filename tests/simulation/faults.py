@@ -72,6 +72,14 @@ def _pause(cluster: Cluster, event: Event) -> None:
     cluster.pause(event.who, event.lasts)
 
 
+def _suspend(cluster: Cluster, event: Event) -> None:
+    cluster.suspend(event.who, event.lasts)
+
+
+def _kill_guard(cluster: Cluster, event: Event) -> None:
+    cluster.crash(event.who, event.lasts, guard=True)
+
+
 def _expire(cluster: Cluster, event: Event) -> None:
     if event.who in cluster.loops:
         cluster.server.expire(cluster.daemons[event.who].tree.session().id)
@@ -118,6 +126,8 @@ def _power_off(cluster: Cluster, event: Event) -> Mend:
 _BEGINNINGS: dict[object, Callable[[Cluster, Event], Mend | None]] = {
     Fault.RESTART: _restart,  # type: ignore[dict-item]
     Fault.PAUSE: _pause,  # type: ignore[dict-item]
+    Fault.SUSPEND: _suspend,  # type: ignore[dict-item]
+    Fault.NO_GUARD: _kill_guard,  # type: ignore[dict-item]
     Fault.EXPIRED: _expire,  # type: ignore[dict-item]
     Fault.SLOW: _slow,
     Fault.CLOCK: _clock,

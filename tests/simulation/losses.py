@@ -5,7 +5,10 @@ from datetime import datetime, timedelta
 
 from simulation.history import Away, Complaint, History, Told
 
-GONE = {"pause", "cut", "cut_in", "crash"}
+GONE = {"pause", "stopped", "no_guard", "cut", "cut_in", "crash"}
+ISOLATED = "stopped, since its node"
+"""Its node had not reached ZooKeeper for long: others need not have taken it for dead."""
+UNREACHING = {*GONE, "cut_out", "slow", "expired", "power"}
 OFF = timedelta(seconds=5)
 """By so much a leader's clock may be off, with which it says when a run was lost."""
 
@@ -18,6 +21,10 @@ def of_lost(history: History) -> Iterator[Complaint]:
             continue
         until = history.end if each.ended_at is None else each.ended_at + OFF
         gone = [away for away in history.trouble if away.node == each.node and away.begin <= until]
+        if (each.reason or "").startswith(ISOLATED):
+            if not any(away.what in UNREACHING for away in gone):
+                yield _wrong(each, f"is lost, and {each.node} was never cut off: {each.reason}")
+            continue
         if not any(_is_gone(away) for away in gone):
             yield _wrong(each, f"is lost, and {each.node} was never gone: {each.reason}")
         elif each.run_id in begun and not any(_may_be_lost(history, away, until) for away in gone):

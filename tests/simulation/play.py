@@ -57,7 +57,8 @@ class Stage:
         for plan in scenario.nodes:
             machine = self.cluster.machines[plan.name]
             machine.max_running, machine.labels = plan.max_running, dict(plan.labels)
-            machine.lasts = self.people.lasts
+            machine.lasts, machine.exits = self.people.lasts, self.people.exits
+            machine.stubborn = plan.stubborn
             self.cluster.crash(plan.name, 0.0)
 
     def play(self) -> History:

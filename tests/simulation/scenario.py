@@ -30,7 +30,11 @@ class Fault(StrEnum):
 
     RESTART = "restart"
     PAUSE = "pause"
-    """SIGSTOP between two rounds, and SIGCONT."""
+    """SIGSTOP of the daemon between two rounds, and SIGCONT."""
+    SUSPEND = "suspend"
+    """The whole machine stands still, its guard and its commands too."""
+    NO_GUARD = "no_guard"
+    """The guard is killed, and the daemon with it."""
     CUT = "cut"
     """Nothing gets through, in either direction."""
     CUT_IN = "cut_in"
@@ -75,6 +79,8 @@ class NodePlan:
     name: str
     max_running: int = 1000
     labels: dict[str, str] = field(default_factory=dict)
+    stubborn: bool = False
+    """Its commands go on after SIGTERM."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +95,8 @@ class JobPlan:
     """Of a one-shot: when."""
     artifact: bool = False
     lasts: tuple[float, ...]
+    fails: int = 0
+    """So many of a hundred runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,9 +141,13 @@ class Scenario:
         lines = [
             f"seed {self.seed}: {self.lasts:.0f} s, run_lease {self.run_lease:.0f} s, {len(self.managers)} managers"
         ]
-        lines += [f"  node {each.name}: max_running {each.max_running} {each.labels}" for each in self.nodes]
+        lines += [
+            f"  node {each.name}: max_running {each.max_running} {each.labels}{' stubborn' * each.stubborn}"
+            for each in self.nodes
+        ]
         for job in self.jobs:
             due = "" if job.due is None else f" due at {job.due:.1f}"
             kind = " artifact" if job.artifact else ""
-            lines.append(f"  job {job.number} at {job.at:.1f}:{due}{kind} {job.asks} lasts {job.lasts}")
+            ends = f"lasts {job.lasts} fails {job.fails} %"
+            lines.append(f"  job {job.number} at {job.at:.1f}:{due}{kind} {job.asks} {ends}")
         return "\n".join([*lines, *(f"  {event}" for event in self.events)])

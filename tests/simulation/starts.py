@@ -14,6 +14,10 @@ BESIDE = 100
 ROUNDING = 0.01
 STANDING_STILL = {"pause", "no_guard"}
 """What keeps even a guard from ending a run in time."""
+OFF = {"power", "forgotten"}
+"""Trouble after which nobody needs a guard."""
+UNREACHING = {"cut", "cut_in", "cut_out", "stopped", "crash"}
+"""Trouble that keeps a node from its lease, and lets its guard go on."""
 NO_LOSS = {"clock", "disk_full", "drain"}
 """Trouble in which a node stays live."""
 
@@ -157,19 +161,25 @@ def _undeserved(line: Line, each: Execution, before: Execution | None, told: dic
     retries = max((version.retry_attempts for version in versions), default=0)
     rerun = any(version.on_node_loss == "rerun" for version in versions)
     state = told.get(each.attempt - 1)
-    if before is None:
-        failed, lost = state in ("failed", "timed_out"), state == "lost"
-    else:
+    failed, lost = state in ("failed", "timed_out"), state == "lost"
+    if before is not None:
         if instant(before.ended) > began and not given_up(line, before, began):
             return f"the attempt before it, on {before.node}, had not ended"
-        failed = not before.succeeded
-        lost = not before.complete or given_up(line, before, began, ended=True)
-    losses = sum(told.get(number) == "lost" for number in range(1, each.attempt)) if rerun else 0
+        failed = failed or (not before.succeeded and state is None)
+        lost = lost or given_up(line, before, began, ended=True)
+    losses = len(_losses(line, each, told)) if rerun else 0
     if failed and each.attempt <= 1 + retries + losses:
         return None
     if rerun and lost:
         return None
     return "no policy asks for another attempt after the one before"
+
+
+def _losses(line: Line, each: Execution, told: dict[int, str]) -> set[int]:
+    """The attempts before this one that are lost, or were until their node told how they had ended."""
+    earlier = [one for one in line.by_tick[int(instant(each.tick))] if one.attempt < each.attempt]
+    gone = {one.attempt for one in earlier if given_up(line, one, instant(each.began), ended=True)}
+    return gone | {number for number, state in told.items() if state == "lost" and number < each.attempt}
 
 
 def given_up(line: Line, run: Execution, by: float, *, ended: bool = False) -> bool:
@@ -186,7 +196,9 @@ def given_up(line: Line, run: Execution, by: float, *, ended: bool = False) -> b
     known = case.history.nodes or case.trouble.keys()
     wiped = [away for name, all_of in case.trouble.items() if name not in known for away in all_of]
     away = [*case.trouble.get(run.node, ()), *(each for each in wiped if each.what == "wiped")]
-    return any(_lost_by(case, each, run, by) for each in away if not guarded or each.what in STANDING_STILL)
+    if guarded and not any(each.what in STANDING_STILL and instant(each.begin) <= by for each in away):
+        away = [each for each in away if each.what in OFF]
+    return any(_lost_by(case, each, run, by) for each in away)
 
 
 def _lost_by(case: Case, away: Away, run: Execution, by: float) -> bool:
@@ -239,9 +251,12 @@ def _unstopped(line: Line) -> Iterator[Complaint]:
         if not all({version.on_node_loss, version.when_isolated} & STOPPING for version in versions):
             continue
         trouble = line.case.trouble.get(each.node, [])
-        if any(away.what in STANDING_STILL for away in trouble):
-            continue
+        still = [away for away in trouble if away.what in STANDING_STILL]
         for away in trouble:
             limit = max(instant(away.begin), instant(each.began)) + lease + 1
-            if away.what == "cut" and limit < min(instant(away.end), instant(each.ended)):
+            if any(
+                instant(other.begin) <= limit for other in still if instant(other.end) >= instant(each.began)
+            ):
+                continue
+            if away.what in UNREACHING and limit < min(instant(away.end), instant(each.ended)):
                 yield complain("unstopped", each, f"{away.node} was cut off for longer than run_lease")

@@ -12,6 +12,7 @@ from simulation.starts import given_up
 FINAL = {"succeeded", "failed", "timed_out", "canceled", "lost", "skipped"}
 UNHEARD = 5.0
 """Seconds after an end in which a power cut may take it."""
+RERUNS = 3
 ROUNDING = 2.0
 
 
@@ -207,7 +208,7 @@ def _no_further_attempt(line: Line) -> Iterator[Complaint]:
         losses = sum(each.state == "lost" for each in rows if each.attempt < row.attempt)
         retries = min(version.retry_attempts for version in line.versions)
         rerun = all(version.on_node_loss == "rerun" for version in line.versions)
-        due = rerun if row.state == "lost" else row.attempt <= retries + losses * rerun
+        due = rerun and losses < RERUNS if row.state == "lost" else row.attempt <= retries + losses * rerun
         if not due or any(each.attempt == row.attempt + 1 for each in rows):
             continue
         ended = instant(row.ended_at) if row.ended_at is not None else line.case.end

@@ -146,7 +146,7 @@ class Command:
     ended: float | None = None
     exit_code: int | None = None
     told: bool = False
-    """Whether it was told to end before it would have."""
+    """Whether it was told to end, before it had ended by itself."""
 
 
 @dataclass
@@ -173,6 +173,8 @@ class Machine:
     lasts: Callable[[Plan], float] | None = None
     """How many seconds a command takes, where they are not all alike."""
     exit_code: int = 0
+    exits: Callable[[Plan], int] | None = None
+    """With which code a command ends, where they are not all alike."""
     stubborn: bool = False
     """Whether its commands go on after SIGTERM."""
     labels: dict[str, str] = field(default_factory=dict)
@@ -219,7 +221,8 @@ class Machine:
         command = Command(folder.plan, self.time.seconds)
         self.commands.append(command)
         ends_at = self.time.seconds + (self.run_seconds if self.lasts is None else self.lasts(folder.plan))
-        self.running[folder.plan.run_id] = Process(process, folder, ends_at, self.exit_code, command)
+        code = self.exit_code if self.exits is None else self.exits(folder.plan)
+        self.running[folder.plan.run_id] = Process(process, folder, ends_at, code, command)
         self.crowd = max(self.crowd, len(self.running))
 
     def let_end(self) -> bool:
@@ -240,9 +243,9 @@ class Machine:
     def signal(self, run_id: str, number: int) -> None:
         """Signal a command, which is about to end then unless it is stubborn."""
         self.signals.append((run_id, number))
+        process = self.running[run_id]
+        process.command.told = True
         if number == signal.SIGKILL or not self.stubborn:
-            process = self.running[run_id]
-            process.command.told = True
             process.ends_at, process.exit_code = self.time.seconds, 128 + number
 
     def reboot(self) -> None:

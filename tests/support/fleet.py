@@ -183,7 +183,7 @@ class Fleet:
             clock_grace=timedelta(seconds=5),
             max_running=machine.max_running,
             renew_every=2.0,
-            run_lease=RUN_LEASE,
+            run_lease=self.run_lease,
         )
         worker = Worker(parts, rules)
         machine.home.mkdir(exist_ok=True)

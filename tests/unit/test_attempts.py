@@ -229,9 +229,41 @@ def test_a_one_shot_that_was_lost_is_not_done_before_it_ran_again(make_fleet: Ma
     assert fleet.job_of(1).status is JobStatus.FINISHED
 
 
+def test_an_attempt_after_a_lost_node_takes_none_of_the_retries(make_fleet: MakeFleet) -> None:
+    fleet, _ = lost(make_fleet, schedule="@once", at=TICK, retry=Retry(attempts=1, delay=1.0))
+    for machine in fleet.machines.values():
+        machine.exit_code = 7
+    fleet.go(SESSION + RUN_LEASE + 60)
+    assert states(fleet) == {FIRST: RunState.LOST, SECOND: RunState.FAILED, THIRD: RunState.FAILED}
+    assert fleet.runs()[THIRD].started_by is StartedBy.RETRY
+    assert fleet.job_of(1).status is JobStatus.ERROR
+
+
+def test_a_run_that_fails_once_its_job_is_paused_is_tried_no_more(fleet: Fleet) -> None:
+    """What would wait then would do so for ever."""
+    failing(fleet)
+    fleet.change(fleet.job_of(1), enabled=False)
+    fleet.go(60)
+    assert states(fleet) == {FIRST: RunState.FAILED}
+    assert complaints(fleet) == []
+
+
+def test_an_attempt_follows_a_run_whose_job_waits_to_leave_its_node(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha", "beta")
+    for machine in fleet.machines.values():
+        machine.run_seconds, machine.exit_code = 20.0, 7
+    job = fleet.submit(schedule=YEARLY, retry=Retry(attempts=1, delay=1.0))
+    fleet.until(TICK + timedelta(seconds=5))
+    node, _ = fleet.claim(job)
+    fleet.change(fleet.job_of(job.id), node="alpha" if node == "beta" else "beta")
+    fleet.go(60)
+    assert states(fleet) == {FIRST: RunState.FAILED, SECOND: RunState.FAILED}
+    assert fleet.runs()[SECOND].node != node
+
+
 def test_a_job_that_its_nodes_die_of_is_not_run_again_for_ever() -> None:
     job = spec(on_node_loss=OnNodeLoss.RERUN)
-    assert [follows(job, attempt, RunState.LOST) for attempt in range(1, MAX_RERUNS + 2)] == [
+    assert [follows(job, lost + 1, RunState.LOST, lost) for lost in range(MAX_RERUNS + 1)] == [
         *[StartedBy.RERUN] * MAX_RERUNS,
         None,
     ]
