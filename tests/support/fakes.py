@@ -17,7 +17,7 @@ from cronkeeper.common.model import Report, decode, encode
 from cronkeeper.common.store.store import Store
 from cronkeeper.worker.assignment import Held
 from cronkeeper.worker.pace import Pace
-from cronkeeper.worker.process import Account, Processes
+from cronkeeper.worker.process import Account, CannotStart, Processes
 from cronkeeper.worker.reporter import Reporter
 from cronkeeper.worker.run_folder import Plan, ProcessId, RunFolder
 from cronkeeper.worker.uploads import Done
@@ -218,8 +218,7 @@ class Machine:
                 file.write(f"{stat} {self.time.seconds}\n")
         except (FileExistsError, FileNotFoundError):
             return
-        command = Command(folder.plan, self.time.seconds)
-        self.commands.append(command)
+        self.commands.append(command := Command(folder.plan, self.time.seconds))
         ends_at = self.time.seconds + (self.run_seconds if self.lasts is None else self.lasts(folder.plan))
         code = self.exit_code if self.exits is None else self.exits(folder.plan)
         self.running[folder.plan.run_id] = Process(process, folder, ends_at, code, command)
@@ -396,8 +395,6 @@ class FakeUploads:
 
 def account(run_as: str | None) -> Account:
     """A user whom every machine knows, but for `nobody-here`."""
-    from cronkeeper.worker.process import CannotStart
-
     if run_as == "nobody-here":
         raise CannotStart("this node has no user 'nobody-here'")
     return Account("ann", 1000, 1000, "/home/ann", (1000,))

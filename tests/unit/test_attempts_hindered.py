@@ -41,7 +41,7 @@ def test_a_run_that_fails_after_its_job_was_paused_is_tried_no_more(fleet: Fleet
     fleet.go(0.5)
     fleet.change(fleet.job_of(1), enabled=False)
     fleet.go(60)
-    assert states(fleet) == {FIRST: RunState.FAILED, SECOND: RunState.CANCELED}
+    assert states(fleet) == {FIRST: RunState.FAILED}
     assert complaints(fleet) == []
 
 
