@@ -22,8 +22,8 @@ from cronkeeper.common.model import (
     Report,
     Run,
     RunState,
-    decode,
     attempt_run_id,
+    decode,
 )
 from cronkeeper.common.schedule import ONCE, once
 from cronkeeper.common.signing import verify

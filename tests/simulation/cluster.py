@@ -17,6 +17,7 @@ from support.fakes import Bell, Crash, FakeFiles, Machine
 from support.fleet import SESSION, TURNS_AT_ONCE, Daemon, Fleet, Loop
 
 from cronkeeper.common.coordination.embedded import EmbeddedTree
+from cronkeeper.common.coordination.tree import Node as TreeNode
 from cronkeeper.common.coordination.tree import Session
 from cronkeeper.common.model import Report
 from cronkeeper.common.store.store import Store
@@ -186,7 +187,7 @@ class Cluster(Fleet):
         super().stop(name)
 
     def crash(self, name: str, after: float, *, guard: bool = False) -> None:
-        """End a daemon without a word, its guard too where that is said, and start it again so many seconds later."""
+        """End a daemon without a word, its guard too if that is said, and start it again so many seconds later."""
         if name not in self.loops or name in self.suspended:
             return
         if guard:
@@ -285,6 +286,12 @@ class Cluster(Fleet):
             frozen, tree._core = tree._core, core
             tree._connected = False
             frozen.thaw()
+
+    def lose(self, copy: dict[str, TreeNode] | None) -> None:
+        """ZooKeeper has forgotten all, or is as it was when the copy was made; whoever can, comes again."""
+        for name in list(self.frozen):
+            self.thaw(name)
+        self.lose_tree(copy)
 
     def another_leads(self, link: Link) -> None:
         self.server.expire(self.daemons[link.name].tree.session().id)
