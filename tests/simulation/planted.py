@@ -12,7 +12,7 @@ from cronkeeper.common.coordination.lease import Lease
 from cronkeeper.common.coordination.tree import Check, Delete, Op, SetData, Tree
 from cronkeeper.common.errors import Unavailable
 from cronkeeper.common.model import Claim, Generation, StartedBy
-from cronkeeper.manager import lost_tree, publish, recovery, settle
+from cronkeeper.manager import publish, recovery, settle
 from cronkeeper.manager.leadership import Reign
 from cronkeeper.worker import attempts as following
 from cronkeeper.worker import claiming, claims
@@ -202,13 +202,6 @@ def attempt_appended_without_its_end() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def lost_tree_not_cleared_out() -> Iterator[None]:
-    """What a tree that was put back says of who has which job counts."""
-    with patch.object(lost_tree, "clear_out", lambda _tree, _fence: None):
-        yield
-
-
 PLANTED: dict[str, Bug] = {
     each.__name__: each
     for each in (
@@ -226,6 +219,5 @@ PLANTED: dict[str, Bug] = {
         fence_switched_off,
         attempt_appended_twice,
         attempt_appended_without_its_end,
-        lost_tree_not_cleared_out,
     )
 }
