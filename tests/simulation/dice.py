@@ -55,7 +55,7 @@ CALLS_OF = {
 OF_ONE = tuple(each for each in Fault if each not in (Fault.WIPED, Fault.PUT_BACK))
 CUTS = (Fault.CUT, Fault.CUT, Fault.CUT_IN, Fault.CUT_OUT, Fault.FROZEN, Fault.PAUSE)
 LOST_TREES = 0.0
-"""The share of fleets whose ZooKeeper is lost: with 0.12 the seeds 116, 169 and 264 fail, and are not understood."""
+"""The share of fleets whose ZooKeeper is lost: with 0.12 the seeds 116, 169 and 264 fail, not understood."""
 MAX_STEP = 4.0
 """Seconds by which a clock is set at most: nothing guards against more yet."""
 

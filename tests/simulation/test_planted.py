@@ -8,8 +8,6 @@ from simulation.planted import PLANTED
 
 SEEDS = 1000
 FOUND = {
-    "attempt_appended_twice": 52,
-    "attempt_appended_without_its_end": 52,
     "catch_up_from_now": 2,
     "claim_without_version": 6,
     "fence_switched_off": 80,
