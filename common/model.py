@@ -311,7 +311,7 @@ class Unfinished:
     not_before: datetime | None = None
     """Of an attempt that waits: no node has it yet, whichever it names, and none starts it before."""
     reruns: int = 0
-    """How many of the attempts up to this one were made since a node was lost: they are no retries."""
+    """How many of the attempts up to this one were made since a node was lost: none of those is a retry."""
 
     @property
     def waits(self) -> bool:

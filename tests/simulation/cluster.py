@@ -17,6 +17,8 @@ from support.fakes import Bell, Crash, FakeFiles, Machine
 from support.fleet import SESSION, TURNS_AT_ONCE, Daemon, Fleet, Loop
 
 from cronkeeper.common.coordination.embedded import EmbeddedTree
+from cronkeeper.common.coordination.embedded_nodes import Nodes
+from cronkeeper.common.coordination.tree import Node as TreeNode
 from cronkeeper.common.coordination.tree import Session
 from cronkeeper.common.model import Report
 from cronkeeper.common.store.store import Store
@@ -285,6 +287,15 @@ class Cluster(Fleet):
             frozen, tree._core = tree._core, core
             tree._connected = False
             frozen.thaw()
+
+    def lose(self, copy: dict[str, TreeNode] | None) -> None:
+        """ZooKeeper has forgotten all, or is as it was when the copy was made; whoever can, comes again."""
+        for name in list(self.frozen):
+            self.thaw(name)
+        core = self.server._core
+        core._nodes = Nodes(copy, self.time.wall)
+        for session in list(core._sessions):  # whose end fires what its client watches, as ZooKeeper's does
+            self.server.expire(session)
 
     def another_leads(self, link: Link) -> None:
         self.server.expire(self.daemons[link.name].tree.session().id)

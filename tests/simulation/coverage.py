@@ -79,7 +79,7 @@ def required() -> set[Cell]:
     cells |= set(product(crashes, ["worker start"], everyday))
     cells |= set(product(usual, ["reporter report"], everyday))
     cells |= set(product([Strike.TAKE_OVER], ["leader commit", "leader sql", "leader get_many"], everyday))
-    of_nodes = [each for each in Fault if each is not Fault.NO_SQL]
+    of_nodes = [each for each in Fault if each not in (Fault.NO_SQL, Fault.WIPED, Fault.PUT_BACK)]
     cells |= set(product(of_nodes, ["idle worker", "worker that runs"], everyday))
     of_managers = [
         Fault.CUT,

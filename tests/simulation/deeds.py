@@ -118,6 +118,8 @@ class People:
 
     def _look_for_stray(self, plan: Plan) -> None:
         tree, job_id = self.cluster.desk.tree, plan.spec.job_id
+        if not tree.children_many([paths.NODES])[0]:
+            return  # nobody has anything in a tree that is lost
         nodes = tree.children(paths.NODES)
         lists = tree.children_many([paths.claims(node) for node in nodes])
         having = [

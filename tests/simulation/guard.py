@@ -1,4 +1,4 @@
-"""The guard of a machine, as a process of its own: the product's fence on that machine's folders and uptime."""
+"""The guard of a machine, as a process of its own: the product's fence on its folders, its lease and its uptime."""
 
 import math
 from dataclasses import dataclass

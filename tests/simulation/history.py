@@ -82,9 +82,9 @@ class Away:
     begin: datetime
     end: datetime | None
     what: str
-    """crash, power, pause (of the whole machine), stopped (the daemon alone), cut, cut_in, cut_out, slow, expired,
-    clock, disk_full, …; no_guard: the guard died with its daemon; forgotten, drain: what an operator did; wiped,
-    restored: a store; reports…, sql…, api…: the way to those. `power` is the whole machine."""
+    """crash, power, pause, stopped (the daemon alone stands still), cut, cut_in, cut_out, slow, expired, clock,
+    disk_full, …; no_guard: the guard died with its daemon; forgotten, drain: what an operator did; wiped, restored:
+    a store; reports…, sql…, api…: the way to those. `power` and `pause` are the whole machine's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from cronkeeper.common import attempts
 from cronkeeper.common.coordination import lease
 from cronkeeper.common.coordination.lease import Lease
 from cronkeeper.common.coordination.tree import Check, Delete, Op, SetData, Tree
@@ -14,7 +13,6 @@ from cronkeeper.common.errors import Unavailable
 from cronkeeper.common.model import Claim, Generation, StartedBy
 from cronkeeper.manager import publish, recovery, settle
 from cronkeeper.manager.leadership import Reign
-from cronkeeper.worker import attempts as following
 from cronkeeper.worker import claiming, claims
 from cronkeeper.worker.assignment import Assignment, Held
 from cronkeeper.worker.fence import Fence
@@ -172,36 +170,6 @@ def fence_switched_off() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def attempt_appended_twice() -> Iterator[None]:
-    """The attempt after a run comes into the claim as often as the run is found to have ended."""
-    note_ends = following.note_ends
-
-    def again(spec: Any, claim: Claim, outcomes: Any) -> Claim:
-        noted = note_ends(spec, claim, outcomes)
-        known = [run for run in claim.unfinished if run.outcome is not None and run.run_id in outcomes]
-        more = [attempts.next_attempt(spec, run, outcomes[run.run_id]) for run in known]
-        return replace(noted, unfinished=(*noted.unfinished, *(run for run in more if run is not None)))
-
-    with patch.object(following, "note_ends", again):
-        yield
-
-
-@contextmanager
-def attempt_appended_without_its_end() -> Iterator[None]:
-    """The attempt comes into the claim, and the end that it follows does not."""
-    note_ends = following.note_ends
-
-    def without(spec: Any, claim: Claim, outcomes: Any) -> Claim:
-        noted = note_ends(spec, claim, outcomes)
-        if len(noted.unfinished) == len(claim.unfinished):
-            return noted
-        return replace(noted, unfinished=(*claim.unfinished, *noted.unfinished[len(claim.unfinished) :]))
-
-    with patch.object(following, "note_ends", without):
-        yield
-
-
 PLANTED: dict[str, Bug] = {
     each.__name__: each
     for each in (
@@ -217,7 +185,5 @@ PLANTED: dict[str, Bug] = {
         listed_before_fencing,
         run_lease_not_waited_for,
         fence_switched_off,
-        attempt_appended_twice,
-        attempt_appended_without_its_end,
     )
 }

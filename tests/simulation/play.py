@@ -21,6 +21,7 @@ from simulation.scenario import Deed, Event, Fault, Scenario, Strike
 from support.fakes import BEGIN
 from support.promise import blank
 
+from cronkeeper.common.coordination.tree import Node
 from cronkeeper.common.store.store import Store
 
 SETTLING = 75.0
@@ -53,6 +54,7 @@ class Stage:
         self.people = People(self.cluster, {plan.number: plan for plan in scenario.jobs})
         self.recorder = Recorder(self.cluster)
         self.cluster.note = self._struck
+        self._backups: list[dict[str, Node]] = []
         self._mends: dict[int, Callable[[], None]] = {}
         for plan in scenario.nodes:
             machine = self.cluster.machines[plan.name]
@@ -67,6 +69,8 @@ class Stage:
         for plan in self.scenario.jobs:
             self.cluster.at(begin + plan.at, partial(self.people.send_in, plan))
         for event in self.scenario.events:
+            if event.what is Fault.PUT_BACK:
+                self.cluster.at(begin + event.at - event.value, self._back_up)
             self.cluster.at(begin + event.at, partial(self._happen, event))
         self.cluster.heal_at = begin + self.scenario.lasts
         self.cluster.at(self.cluster.heal_at, self._heal)
@@ -79,11 +83,17 @@ class Stage:
             return
         if isinstance(event.what, Strike):
             faults.arm(self.cluster, event)
+        elif event.what in (Fault.WIPED, Fault.PUT_BACK):
+            self.recorder.tree_lost()
+            self.cluster.lose(self._backups.pop(0) if event.what is Fault.PUT_BACK else None)
         elif isinstance(event.what, Deed):
             self.cells.update(cells_of_deed(self.people, event))
             self.people.do(event)
         else:
             self._begin(event)
+
+    def _back_up(self) -> None:
+        self._backups.append(self.cluster.copy_tree())
 
     def _begin(self, event: Event) -> None:
         if (

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from math import inf
 
-from simulation.case import Line
+from simulation.case import Line, instant
 
 BESIDE = 100
 SLACK = 1.0
@@ -72,11 +72,21 @@ def _ended(line: Line, tick: int, how: str) -> str | None:
     return None if any(era.ended_by == how for era in ends) else f"its job was not {how} in its window"
 
 
+def _unvouched(line: Line, tick: int) -> str | None:
+    """The ticks that SQL does not know of, when the tree is lost and the job's node has not told what it ran."""
+    recovery, heard = line.case.times.recovery, line.window_end(tick) + line.case.times.settled
+    lost = [away for every in line.case.trouble.values() for away in every if away.what == "wiped"]
+    if any(instant(away.begin) <= heard and tick <= instant(away.end) + recovery for away in lost):
+        return None
+    return "no tree was lost about then"
+
+
 RULES: dict[str, Callable[[Line, int], str | None]] = {
     "still_running": _still_running,
     "coalesced": _coalesced,
     "too_late": _too_late,
     "edited": _edited,
     "paused": _paused,
+    "unvouched": _unvouched,
 }
 """By the first word of what the ledger gives as a reason."""

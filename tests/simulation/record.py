@@ -50,6 +50,12 @@ class Recorder:
         end = moment(begin + event.lasts)
         self.trouble.append(Away(node=event.who, begin=moment(begin), end=end, what=what))
 
+    def tree_lost(self) -> None:
+        """All jobs are published again, at the latest once the runs of dead nodes are waited for no more."""
+        begin = self.cluster.time.seconds
+        end = moment(begin + self.cluster.run_lease)
+        self.trouble.append(Away(node="zookeeper", begin=moment(begin), end=end, what="wiped"))
+
     def history(self, people: People) -> History:
         """All of it."""
         assert self.healed is not None

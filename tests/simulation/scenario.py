@@ -57,6 +57,10 @@ class Fault(StrEnum):
     DEAF = "deaf"
     """Its reports arrive, and it does not hear so."""
     NO_SQL = "no_sql"
+    WIPED = "wiped"
+    """ZooKeeper has forgotten all, and every session."""
+    PUT_BACK = "put_back"
+    """ZooKeeper is as it was `value` seconds before."""
 
 
 class Deed(StrEnum):

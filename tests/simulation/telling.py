@@ -201,6 +201,8 @@ def _no_further_attempt(line: Line) -> Iterator[Complaint]:
     """A failed run that should have been tried again, and was not."""
     if any(version.removed or not version.enabled for version in line.versions):
         return
+    if any(away.what == "wiped" for every in line.case.trouble.values() for away in every):
+        return  # attempts that waited are gone with their tree
     for row in line.told:
         if row.tick is None or row.state not in ("failed", "timed_out", "lost"):
             continue

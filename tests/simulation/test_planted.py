@@ -10,6 +10,7 @@ SEEDS = 1000
 FOUND = {
     "catch_up_from_now": 2,
     "claim_without_version": 6,
+    "fence_switched_off": 80,
     "generation_the_same_always": 4,
     "generation_used_twice": 7,
     "lease_longer_than_the_session": 194,
