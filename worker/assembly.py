@@ -18,7 +18,6 @@ from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.model import LiveNode
 from cronkeeper.common.settings import Fleet
 from cronkeeper.common.waker import Waker
-from cronkeeper.worker import records
 from cronkeeper.worker.claims import Me
 from cronkeeper.worker.clocks import Clocks
 from cronkeeper.worker.crond import Crond
@@ -103,8 +102,7 @@ def assemble(
     boot, live = boot_of(home), live_of(settings)
     table = Table(settings.crontab, settings.install, spool, settings.zone, crond)
     standing = _standing(settings, tree, live, read, waker)
-    journal = Journal(home / "runs", processes, files, live.account, boot)
-    standing.records, standing.mark = partial(records.of, journal), MarkSeen(home / "mark")
+    standing.mark = MarkSeen(home / "mark")
     standing.cron_findings = lambda: table.findings
     if settings.lease_ends:
         standing.clocks = Clocks(fleet.max_skew)
@@ -116,7 +114,7 @@ def assemble(
             standing=standing,
             spool=spool,
             table=table,
-            journal=journal,
+            journal=Journal(home / "runs", processes, files, live.account, boot),
             reporter=outbox,
             waker=waker,
         ),

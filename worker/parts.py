@@ -8,6 +8,7 @@ from pathlib import Path
 from cronkeeper.common.coordination.lease import Lease
 from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.waker import Waker
+from cronkeeper.worker import records
 from cronkeeper.worker.claims import Me
 from cronkeeper.worker.facts import roll
 from cronkeeper.worker.journal import Journal
@@ -33,6 +34,7 @@ class Parts:
 
     def __post_init__(self) -> None:
         self.standing.runs = partial(roll, self.journal.entries)
+        self.standing.records = partial(records.of, self.journal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

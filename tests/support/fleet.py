@@ -25,7 +25,6 @@ from cronkeeper.manager import jobs, reports, runs
 from cronkeeper.manager import nodes as node_desk
 from cronkeeper.manager.desk import Desk, tell_leader
 from cronkeeper.manager.leader import Leader, LeaderRules
-from cronkeeper.worker import records
 from cronkeeper.worker.claims import Me
 from cronkeeper.worker.journal import Journal
 from cronkeeper.worker.mark_seen import MarkSeen
@@ -215,15 +214,14 @@ class Fleet:
             **told,
         )
         standing = standing_of(machine, tree, live, bell)
-        journal = Journal(machine.runs, processes, self.files, account, machine.boot_id, self.time)
-        standing.records, standing.mark = partial(records.of, journal), MarkSeen(machine.home / "mark")
+        standing.mark = MarkSeen(machine.home / "mark")
         return Parts(
             tree=tree,
             lease=lease,
             lease_file=machine.home / "lease",
             standing=standing,
             spool=FakeSpool(machine),  # type: ignore[arg-type]
-            journal=journal,
+            journal=Journal(machine.runs, processes, self.files, account, machine.boot_id, self.time),
             waker=bell,  # type: ignore[arg-type]
             **others,
         )
