@@ -131,7 +131,7 @@ def edit(conn: Connection, before: Job, new: Definition, effective_from: datetim
 
 def remove(conn: Connection, job_id: int, now: datetime) -> Job:
     """End a job by somebody's wish; one that is finished already stays as it is. Raises: NotFound."""
-    before = get(conn, job_id)
+    before = get(conn, job_id, lock=True)
     if before.ended_at is None:
         schedules.note_removal(conn, before, now)
     finished = sa.and_(job.c.ended_at.is_not(None), job.c.status == JobStatus.FINISHED)

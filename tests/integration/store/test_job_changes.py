@@ -22,8 +22,11 @@ from cronkeeper.common.model import (
     Job,
     JobStatus,
     JobType,
+    OnNodeLoss,
+    Retry,
     Run,
     RunState,
+    WhenIsolated,
     replace,
 )
 from cronkeeper.common.store import audit, idempotency, jobs, runs, schema
@@ -59,6 +62,9 @@ EVERYTHING: dict[str, Any] = {
     "max_lateness": 2_678_400.0,
     "requires": {"disk": "ssd", "site": "berlin"},
     "max_output": 1024**3,
+    "retry": Retry(attempts=3, delay=0.5, backoff=1.5, jitter=7.0),
+    "on_node_loss": OnNodeLoss.RERUN,
+    "when_isolated": WhenIsolated.STOP,
 }
 
 
