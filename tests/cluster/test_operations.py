@@ -26,7 +26,6 @@ ZOOKEEPERS = ["zk1", "zk2", "zk3"]
 PLACES = {
     "on your machine": [DESK],
     "on the node": [NEW],
-    "on every node": ["n1", "n2"],
     "on each API server, one after the other": ["api1", "api2"],
     "on each manager, one after the other": ["manager1", "manager2"],
     "on the database server": ["db1"],

@@ -33,8 +33,8 @@ def _break_link(cluster: Cluster, event: Event) -> Mend | None:
     assert isinstance(event.what, Fault)
     way, name = cluster.ways[event.who], event.who
     usual = ("tree", "api") if name in cluster.machines else ("tree", "sql")
-    parts = [part for part in PARTS.get(event.what, usual) if part not in way.wrong]
-    if not parts:
+    parts = PARTS.get(event.what, usual)
+    if any(part in way.wrong for part in parts):  # of two at once one would be mended with the other
         return None
     way.wrong |= dict.fromkeys(parts, event.what)
     if "tree" in parts and event.what is not Fault.CUT_OUT:

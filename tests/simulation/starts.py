@@ -230,7 +230,8 @@ def _overlaps(line: Line) -> Iterator[Complaint]:
 def _beside(line: Line, each: Execution, others: int) -> bool:
     began = instant(each.began)
     versions = line.in_force(began - line.case.times.punctual, began)
-    return each.tick is not None and others < BESIDE and any(one.concurrency == "allow" for one in versions)
+    asked_for = each.tick is None and each.attempt == 1
+    return not asked_for and others < BESIDE and any(one.concurrency == "allow" for one in versions)
 
 
 def _tokens(line: Line) -> Iterator[Complaint]:

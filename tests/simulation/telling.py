@@ -213,6 +213,9 @@ def _no_further_attempt(line: Line) -> Iterator[Complaint]:
         due = rerun and losses < RERUNS if row.state == "lost" else row.attempt <= retries + losses * rerun
         if not due or any(each.attempt == row.attempt + 1 for each in rows):
             continue
+        begun = next((each for each in line.begun if each.run_id == row.run_id), None)
+        if row.state != "lost" and begun is not None and given_up(line, begun, line.case.end, ended=True):
+            continue  # it was lost at first, and the truth came late
         ended = instant(row.ended_at) if row.ended_at is not None else line.case.end
         pause = max(version.retry_within for version in line.versions)
         if line.case.any_trouble.after(ended + pause, line.case.times.settled) <= line.case.end:
