@@ -24,7 +24,8 @@ def judge(history: History, scenario: Scenario, cluster: Cluster, people: People
     crowded = waited and any(each.max_running < MANY for each in scenario.nodes)
     without_power = any(away.what == "power" for away in history.trouble)
     for each in check(history):
-        of_waiting = (each.job_id in waited and _is_of_waiting(each)) or (crowded and each.kind == "late")
+        behind = crowded and (each.kind == "late" or "is told as skipped" in each.text)
+        of_waiting = behind or (each.job_id in waited and _is_of_waiting(each))
         if not of_waiting and not (without_power and GUESS in each.text):
             yield each
     yield from of_lost(history)

@@ -103,8 +103,9 @@ class Stage:
         ):
             return
         cells = list(cells_of_fault(self.people, event))
-        self.recorder.befell(event)
         mend = faults.begin(self.cluster, event)
+        if mend is not None or event.what not in faults.LINKS:
+            self.recorder.befell(event)
         self.cells.update(cells)
         if mend is not None:
             number = len(self._mends)
