@@ -74,6 +74,9 @@ def test_the_worker_of_a_copied_machine_is_refused_and_no_tick_starts_twice(
         at = moment.isoformat()
         client.create(type="command", command=log.command, schedule="@once", at=at, node="n1")
     wait_until(lambda: client.get("/nodes/n1")["jobs"] >= len(moments), 10)
+    own = cluster.hosts["n1"].cron_d / "cronkeeper"
+    # Two writes of a table lie a second apart.
+    wait_until(lambda: own.read_bytes().count(b"cronkeeper/spool") >= len(moments), 5)
     worker = clone(cluster, copy)
     table = (copy.cron_d / "cronkeeper").read_bytes()
     assert b"sleep 24" not in table
