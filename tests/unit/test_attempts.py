@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.fakes import BEGIN
+from support.failing import FIRST, RUN, SECOND, THIRD, TICK, YEARLY, failing, states
 from support.fleet import RUN_LEASE, SESSION, Fleet
 from support.labelled import EACH_MINUTE, MakeFleet
 from support.promise import complaints
@@ -23,24 +23,6 @@ from cronkeeper.common.model import (
     StartedBy,
     Unfinished,
 )
-
-TICK = BEGIN + timedelta(seconds=30)
-RUN = "1.1.20260301T120100Z"
-FIRST, SECOND, THIRD = f"{RUN}.1", f"{RUN}.2", f"{RUN}.3"
-YEARLY = "1 13 1 3 *"
-"""Due at TICK, and not again while a test lasts."""
-
-
-def failing(fleet: Fleet, **policies: object) -> None:
-    """Let every command of the only node fail, and submit a job that is due soon."""
-    for machine in fleet.machines.values():
-        machine.run_seconds, machine.exit_code = 1.0, 7
-    fleet.submit(**{"schedule": YEARLY, "retry": Retry(attempts=2, delay=10.0), **policies})
-    fleet.until(TICK)
-
-
-def states(fleet: Fleet) -> dict[str, RunState]:
-    return {run_id: run.state for run_id, run in sorted(fleet.runs().items())}
 
 
 def begun(fleet: Fleet, run_id: str) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.failing import FIRST, SECOND, THIRD, TICK, YEARLY, failing, states
 from support.fakes import BEGIN, Trouble
 from support.fleet import RUN_LEASE, SESSION, Fleet
 from support.labelled import MakeFleet
@@ -16,24 +17,6 @@ from cronkeeper.common.ledger import Result, Rules, Window
 from cronkeeper.common.model import Artifact, Concurrency, JobStatus, JobType, OnNodeLoss, Retry, RunState
 from cronkeeper.manager import ledger
 from cronkeeper.worker.run_folder import NoRoom, Plan, RunFolder
-
-TICK = BEGIN + timedelta(seconds=30)
-RUN = "1.1.20260301T120100Z"
-FIRST, SECOND, THIRD = f"{RUN}.1", f"{RUN}.2", f"{RUN}.3"
-YEARLY = "1 13 1 3 *"
-"""Due at TICK, and not again while a test lasts."""
-
-
-def failing(fleet: Fleet, **policies: object) -> None:
-    """Let every command of the only node fail, and submit a job that is due soon."""
-    for machine in fleet.machines.values():
-        machine.run_seconds, machine.exit_code = 1.0, 7
-    fleet.submit(**{"schedule": YEARLY, "retry": Retry(attempts=2, delay=10.0), **policies})
-    fleet.until(TICK)
-
-
-def states(fleet: Fleet) -> dict[str, RunState]:
-    return {run_id: run.state for run_id, run in sorted(fleet.runs().items())}
 
 
 def test_a_run_that_fails_after_its_job_was_paused_is_tried_no_more(fleet: Fleet) -> None:
