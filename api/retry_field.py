@@ -48,7 +48,16 @@ class Again(fields.Nested):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Retry:  # type: ignore[override]
         if not isinstance(value, dict):
             raise ValidationError('an object such as {"attempts": 3, "delay": 60} is expected, or null')
-        return Retry(**super()._deserialize(value, attr, data, **kwargs))
+        try:
+            return Retry(**super()._deserialize(value, attr, data, **kwargs))
+        except ValidationError as error:
+            raise ValidationError(_in_one_list(error)) from error
 
     def _serialize(self, value: Retry, attr: str | None, obj: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         return _RETRY.dump(value) if value.attempts > 0 else None
+
+
+def _in_one_list(error: ValidationError) -> list[str]:
+    """What is wrong within the field, as everywhere in a problem: sentences by the name of the field."""
+    assert isinstance(error.messages, dict)
+    return [f"{name}: {text}" for name, texts in error.messages.items() for text in texts]

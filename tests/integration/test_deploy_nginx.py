@@ -82,12 +82,20 @@ class Hangup:
             while True:
                 link, _ = self.listener.accept()
                 with link:
-                    self.seen.append(link.recv(65536))
+                    self.seen.append(_whole(link))
 
     def close(self) -> None:
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         self._thread.join()
+
+
+def _whole(link: socket.socket) -> bytes:
+    """A request with its body, which may come in a packet of its own."""
+    with link.makefile("rb") as stream:
+        lines = [*iter(stream.readline, b"\r\n")]
+        length = re.search(rb"(?im)^content-length: (\d+)", b"".join(lines))
+        return b"".join(lines) + stream.read(int(length[1]) if length is not None else 0)
 
 
 @pytest.fixture
