@@ -39,7 +39,7 @@ test: deps lint
 simulate: venv-dev
 	@$(BIN)/python tests/simulation --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(if $(PLANTED),--planted $(PLANTED))
 
-# make bench WHAT=latency|burst|idle|upload|lists|posts|claims|leader|failover runs one of them.
+# make bench WHAT=latency|burst|idle|upload|lists|posts|claims|leader|failover|faults runs one of them.
 bench: deps venv-dev
 	@$(BIN)/python -m bench $(WHAT)
 

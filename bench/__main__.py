@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 # Hosts made of namespaces, real servers and a client of the API are the same as in the tests.
 sys.path[:0] = [str(ROOT / "deploy/testbed"), str(ROOT / "tests")]
 
-from bench import burst, claims, failover, idle, latency, leader, lists, measure, posts, upload  # noqa: E402
+from bench import burst, claims, failover, faults, idle, latency, leader, lists, measure, posts, upload  # noqa: E402
 
 BENCHES = {
     "latency": latency.run,
@@ -23,6 +23,7 @@ BENCHES = {
     "posts": lambda home, install, _jobs, runs: posts.run(home, install, runs),
     "claims": lambda home, _install, _jobs, runs: claims.run(home, runs),
     "failover": lambda home, _install, jobs, runs: failover.run(home, jobs, runs),
+    "faults": lambda home, _install, _jobs, runs: faults.run(home, runs),
     "leader": lambda home, _install, jobs, runs: leader.run(home, jobs, runs),
 }
 JOBS = {"latency": latency.JOBS, "lists": 10_000, "leader": 100_000}

@@ -28,7 +28,8 @@ ZONES_EVERY = 12 * 3600.0
 
 
 APART = 1.1
-"""Seconds between two writes at least: Debian's cron takes no notice of a second one within the same second."""
+"""Seconds after which a table is written once more that followed another one sooner: of two within the same second
+Debian's cron takes no notice of the later one, where it read the first."""
 
 
 class Table:
@@ -50,6 +51,8 @@ class Table:
         """How often the table was written though its lines were the same: cron is to see another one."""
         self._dirty = True
         self._next_look = self._next_write = self._next_find = self._next_zones = 0.0
+        self._stood_at, self._once_more = -math.inf, math.inf
+        """When the table was written last, and when to write it again as it is."""
         self._complaint: str | None = None
         self._written = False
         self.findings: tuple[Finding, ...] = ()
@@ -86,7 +89,8 @@ class Table:
         """After how many seconds there is something to write or to find; without end where nothing is to come."""
         if self._target is None:
             return math.inf
-        return min(self._next_write - clock if self._dirty else math.inf, self._watch.wait(clock))
+        write = self._next_write if self._dirty else self._once_more
+        return min(write - clock, self._watch.wait(clock))
 
     def clear(self) -> None:
         """Take our block out. Raises: CrontabRefused."""
@@ -98,7 +102,7 @@ class Table:
             self._crond.find()
             self._next_find = clock + RETRY
         self._watch.look(clock, alive=self._crond.alive, canaries=self._spool.canaries())
-        if self._watch.wants_writing(clock):
+        if self._watch.wants_writing(clock) or clock >= self._once_more:
             self._times += 1
             self._dirty = True
 
@@ -112,7 +116,8 @@ class Table:
         name, lines = self._named(target, jobs)
         after = self._splice(before, lines)
         if put(target, before, after):
-            self._next_write = clock + max(APART, PER_LINE * len(jobs))
+            self._once_more = clock + APART if clock < self._stood_at + APART else math.inf
+            self._stood_at = clock
             if lines != self._stood and not edited:
                 log.info("%s now has lines for %d jobs", target.title, sum(map(bool, self._lines.values())))
         self._stood = lines
