@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -147,22 +147,22 @@ class Claiming:
             if not entry.cleared and entry.outcome is None:
                 self._journal.drop(run_id)
 
-    def release(self, may_hold: Callable[[JobKey], bool], now: datetime) -> list[Entry]:
+    def release(self, may_hold: Callable[[JobKey], bool], told: Container[str], now: datetime) -> list[Entry]:
         """Let go of the jobs that are not ours: returns their runs that were given up, not having been started.
 
-        Whoever has the job now waits for their end, if they were claimed.
+        Whoever has the job now waits for their end, if they were claimed. Those that a tree which had lost all was
+        `told` of are only held up: their jobs may be published here again, with them.
         """
         for key in [key for key in self._acknowledged if not may_hold(key)]:
             for run_id in list(self._acknowledged[key]):
                 self._forget(run_id)
             del self._acknowledged[key]
-        left = [key for key in self._journal.by_job if not may_hold(key)]
-        return [
-            entry
-            for key in left
-            for run_id in self._runs(key)
-            if (entry := self._journal.give_up(run_id, now)) is not None
-        ]
+        left = [run_id for key in self._journal.by_job if not may_hold(key) for run_id in self._runs(key)]
+        for run_id in left:
+            if run_id in told:
+                self._journal.hold_up(run_id)
+        over = [self._journal.give_up(run_id, now) for run_id in left if run_id not in told]
+        return [entry for entry in over if entry is not None]
 
     def drop_unclaimed(self, held: Held, now: datetime) -> list[Entry]:
         """Drop the folders of runs whose claim, as just read, did not come to be, or is another node's.

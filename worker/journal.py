@@ -116,6 +116,11 @@ class Journal:
         if not entry.running and entry.outcome is None:
             self._waiting.add(run_id)
 
+    def hold_up(self, run_id: str) -> None:
+        """The run may not start until it is cleared once more."""
+        if self.entries[run_id].doubtful_since is None:
+            self._waiting.discard(run_id)
+
     def drop(self, run_id: str) -> None:
         """Forget the run and its folder."""
         self._waiting.discard(run_id)

@@ -31,6 +31,8 @@ SPACING = 0.05
 """Seconds that lie at least between two rounds: in a burst each then sees to many ends and acknowledgements."""
 MAX_CLAIMS = 64
 """How many claims are written in one round: the first of a thousand runs starts while others are still claimed."""
+AGAIN = 15.0
+"""Seconds, beside `run_lease`, after which all jobs are published again in a tree that has lost them."""
 START_MARGIN = 1.5
 """Seconds that the lease must still have for a start: the wrapper sees its deadline in whole seconds."""
 OUTCOME_PATIENCE = 1.0
@@ -166,7 +168,8 @@ class Worker:
             self._take(self._assignment.refresh(), now, clock)
             self._next_resync = clock + RESYNC
             self._parts.table.changed()
-            for entry in self._claiming.release(self._assignment.may_hold, now):
+            told = self._parts.standing.told_since(clock - self._rules.run_lease - AGAIN)
+            for entry in self._claiming.release(self._assignment.may_hold, told, now):
                 self._end(entry, clock)
         if look and clock >= self._next_sweep:
             self._parts.journal.sweep(held.spec for held in self._assignment.held.values())

@@ -202,15 +202,44 @@ def test_where_sql_was_put_back_too_the_nodes_do_not_wait_for_a_mark_of_long_ago
     assert complaints(fleet) == []
 
 
-def test_a_run_that_was_claimed_and_not_begun_is_followed_as_the_policy_says(
-    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_run_that_was_claimed_and_has_not_begun_waits_for_its_job_to_be_published_again(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, restarted: bool
 ) -> None:
     fleet.submit(schedule=EACH_MINUTE, on_node_loss=OnNodeLoss.RERUN)
     with monkeypatch.context() as waiting:
         waiting.setattr(Journal, "_start", lambda *_: None)  # as for an artifact
         fleet.until(TICK + timedelta(seconds=10))
         fleet.lose_tree()
-        fleet.go(5)
-    fleet.go(42)
-    assert states(fleet) == {RUN: RunState.LOST, AGAIN: RunState.SUCCEEDED}
-    assert fleet.starts() == [AGAIN]
+        with waiting.context() as held_up:
+            held_up.setattr(Restoring, "claims", lambda *_: {})
+            fleet.go(10)
+            if restarted:
+                fleet.restart("alpha")
+            fleet.go(10)
+        assert fleet.starts() == []
+        fleet.go(2)
+    assert fleet.claim(fleet.job_of(1))[1].unfinished
+    fleet.until(TICK + timedelta(seconds=50))
+    assert states(fleet) == {RUN: RunState.SUCCEEDED}
+    assert fleet.starts() == [RUN]
+    assert complaints(fleet) == []
+
+
+def test_one_whose_job_is_published_elsewhere_is_lost_and_followed_as_the_policy_says(
+    make_fleet: MakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = make_fleet("alpha", "beta")
+    job = fleet.submit(schedule=EACH_MINUTE, on_node_loss=OnNodeLoss.RERUN)
+    with monkeypatch.context() as waiting:
+        waiting.setattr(Journal, "_start", lambda *_: None)  # as for an artifact
+        fleet.until(TICK + timedelta(seconds=10))
+        node, _ = fleet.claim(job)
+        fleet.lose_tree()
+        fleet.drain(node)
+        fleet.go(15)
+        assert fleet.claim(job)[0] != node
+    fleet.go(RUN_LEASE + 50)
+    assert states(fleet)[RUN] is RunState.LOST
+    assert states(fleet)[AGAIN] is RunState.SUCCEEDED
+    assert fleet.starts()[0] == AGAIN
