@@ -272,7 +272,10 @@ class Worker:
         if held is None:
             return
         plan = entry.folder.plan
-        if claims.takes_turns(held.spec) or follows(held.spec, plan.attempt, entry.outcome.state) is not None:
+        again = follows(
+            held.spec, plan.attempt, entry.outcome.state, claims.reruns_of(held.claim, plan.run_id)
+        )
+        if claims.takes_turns(held.spec) or again is not None:
             self._agenda.touch(entry.key, StartedBy.CLOCK)
 
     def _acknowledge(self, run_id: str) -> None:
