@@ -1,7 +1,8 @@
 """Runs that SQL calls unfinished and nobody has: not the node, by its own word, and no claim. They are lost.
 
 Mostly a claim leads to them, see `settle`. But it lists a bounded number of ends, goes with a removed job, and an
-older copy of SQL tells of runs that have left it long since.
+older copy of SQL tells of runs that have left it long since. So none of them is run again, whatever its policy: it
+may have succeeded, and told so.
 """
 
 import logging
