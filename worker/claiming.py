@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
-from cronkeeper.common.attempts import call_off
+from cronkeeper.common.attempts import call_off, follows
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Delete, Op
 from cronkeeper.common.log import about
@@ -139,6 +139,11 @@ class Claiming:
             for each in held
             if claims.abroad(each.claim, self._me) and claims.waits_abroad(each.spec)
         ]
+
+    def leads_on(self, held: Held, plan: Plan, state: RunState) -> bool:
+        """Whether something may follow at once where the run has come to this end."""
+        reruns = claims.reruns_of(held.claim, plan.run_id)
+        return claims.takes_turns(held.spec) or follows(held.spec, plan.attempt, state, reruns) is not None
 
     def refused(self, made: Made) -> None:
         """The change is not in the tree: its runs were never ours, and nobody is to hear of them from here."""

@@ -3,13 +3,12 @@
 import logging
 from datetime import datetime, timedelta
 
-from cronkeeper.common.attempts import follows
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import NoNode
 from cronkeeper.common.coordination.watch import ChildWatch
 from cronkeeper.common.errors import Unavailable
 from cronkeeper.common.model import HandRun, StartedBy, Unfinished, decode
-from cronkeeper.worker import claims, figures, lease_file, reports, timetable
+from cronkeeper.worker import figures, lease_file, reports, timetable
 from cronkeeper.worker.agenda import Agenda
 from cronkeeper.worker.assignment import Assignment, Change, Fate, Held, JobKey
 from cronkeeper.worker.claiming import Claiming, Made, job_key
@@ -261,7 +260,7 @@ class Worker:
             if entry.outcome is not None:
                 self._end(entry, self._parts.lease.now())
             else:
-                figures.started(entry.folder.plan, now, self._rules.on_time)
+                figures.started(entry.folder.plan, now, self._rules.punctual)
                 self._parts.reporter.submit(reports.of_start(entry.folder, now))
 
     def _end(self, entry: Entry, clock: float) -> None:
@@ -269,13 +268,7 @@ class Worker:
         self._parts.reporter.submit_end(entry.folder, entry.outcome)
         self._agenda.touch_at(entry.key, clock + OUTCOME_PATIENCE)
         held = self._assignment.held.get(entry.key)
-        if held is None:
-            return
-        plan = entry.folder.plan
-        again = follows(
-            held.spec, plan.attempt, entry.outcome.state, claims.reruns_of(held.claim, plan.run_id)
-        )
-        if claims.takes_turns(held.spec) or again is not None:
+        if held is not None and self._claiming.leads_on(held, entry.folder.plan, entry.outcome.state):
             self._agenda.touch(entry.key, StartedBy.CLOCK)
 
     def _acknowledge(self, run_id: str) -> None:
