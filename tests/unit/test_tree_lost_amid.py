@@ -12,7 +12,7 @@ from support.promise import complaints
 
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.embedded_nodes import Nodes
-from cronkeeper.common.model import CatchUp, OnNodeLoss, RunState
+from cronkeeper.common.model import CatchUp, JobStatus, OnNodeLoss, RunState
 from cronkeeper.common.records import Record
 from cronkeeper.common.store.schema import leader
 from cronkeeper.manager.restoring import Restoring
@@ -243,3 +243,18 @@ def test_one_whose_job_is_published_elsewhere_is_lost_and_followed_as_the_policy
     assert states(fleet)[RUN] is RunState.LOST
     assert states(fleet)[AGAIN] is RunState.SUCCEEDED
     assert fleet.starts()[0] == AGAIN
+
+
+def test_a_one_shot_of_which_nobody_knows_whether_it_ran_is_finished(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha", "beta")
+    job = fleet.submit(schedule="@once", at=TICK)
+    fleet.until(TICK - timedelta(seconds=1))
+    node, _ = fleet.claim(job)
+    fleet.loops.pop(f"{node}'s reporter")
+    fleet.go(5)
+    fleet.power_off(node)
+    fleet.lose_tree()
+    fleet.go(RUN_LEASE + 30)
+    assert states(fleet) == {RUN: RunState.SKIPPED}
+    assert fleet.job(job).status is JobStatus.FINISHED
+    assert fleet.claims() == {}
