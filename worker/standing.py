@@ -80,6 +80,8 @@ class Standing:
         """Whether a signal has asked for the configuration to be read again since the last call."""
         self.cron_findings: Callable[[], Sequence[Finding]] = lambda: ()
         """What is wrong with cron."""
+        self.lasting: Sequence[Finding] = ()
+        """What is wrong for as long as this daemon lives."""
         self.runs: Callable[[], tuple[str, ...] | None] = lambda: None
         """The runs of which there is something here, by their ids; None: it is not said."""
 
@@ -167,12 +169,15 @@ class Standing:
 
     def findings(self) -> set[ConditionName]:
         """What is wrong with the node just now."""
-        return {each.name for each in (*self.cron_findings(), *self.clocks.findings())}
+        return {each.name for each in self._found()}
+
+    def _found(self) -> list[Finding]:
+        return [*self.cron_findings(), *self.clocks.findings(), *self.lasting]
 
     def _judge(self, now: datetime, clock: float) -> None:
         """See what is wrong now; what begins or ends is told at once."""
         before = {each.name for each in self.conditions}
-        found = [*self.cron_findings(), *self.clocks.findings()]
+        found = self._found()
         self.conditions = since(self.conditions, found, now)
         if before != {each.name for each in found}:
             self._next_telling = min(self._next_telling, max(clock, self._told_at + AGAIN))
