@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from support.fakes import BEGIN
 from support.fleet import RUN_LEASE, Fleet
-from support.labelled import EACH_MINUTE, RUN, SECOND, MakeFleet
+from support.labelled import EACH_MINUTE, RUN, SECOND, SSD, MakeFleet, two
 from support.promise import complaints
 
 from cronkeeper.common.coordination import paths
@@ -258,3 +258,52 @@ def test_a_one_shot_of_which_nobody_knows_whether_it_ran_is_finished(make_fleet:
     assert states(fleet) == {RUN: RunState.SKIPPED}
     assert fleet.job(job).status is JobStatus.FINISHED
     assert fleet.claims() == {}
+
+
+@pytest.mark.parametrize("all_are_live", [True, False])
+def test_what_fell_due_while_a_job_was_parked_is_vouched_for_where_every_node_has_told(
+    make_fleet: MakeFleet, all_are_live: bool
+) -> None:
+    fleet = make_fleet("alpha", "beta")
+    job = fleet.submit(schedule=EACH_MINUTE)
+    fleet.until(TICK + timedelta(seconds=20))
+    node, _ = fleet.claim(job)
+    other = "beta" if node == "alpha" else "alpha"
+    fleet.change(fleet.job(job), requires={"site": "berlin"})
+    fleet.go(1)
+    if not all_are_live:
+        fleet.stop(node)
+    fleet.until(TICK + timedelta(seconds=65))
+    fleet.lose_tree()
+    fleet.go(10 if all_are_live else RUN_LEASE + 20)
+    fleet.label(other, site="berlin")
+    fleet.go(30)
+    assert RUN in fleet.starts()
+    assert doubled(fleet) == []
+    due = fleet.runs()[SECOND if all_are_live else "1.1.20260301T120300Z.1"]
+    assert due.state is (RunState.SUCCEEDED if all_are_live else RunState.SKIPPED)
+
+
+def test_a_parked_job_is_not_published_again_before_the_nodes_have_told_what_they_ran(
+    make_fleet: MakeFleet,
+) -> None:
+    fleet = two(make_fleet)
+    job = fleet.submit(schedule="1 13 1 3 *", requires=SSD)
+    fleet.until(TICK - timedelta(seconds=1))
+    fleet.loops.pop("beta's reporter")
+    fleet.go(4)
+    assert fleet.starts() == [RUN]
+    fleet.stop("beta")
+    fleet.drain("beta")
+    fleet.go(15)
+    assert fleet.job(job).assigned_node is None
+    fleet.lose_tree()
+    fleet.label("alpha", **SSD)
+    fleet.go(20)
+    assert fleet.claims() == {}
+    fleet.work("beta")
+    fleet.loops.pop("beta's reporter")
+    fleet.go(15)
+    assert fleet.claim(job)[0] == "alpha"
+    assert fleet.starts() == [RUN]
+    assert states(fleet) == {}
