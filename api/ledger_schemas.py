@@ -11,7 +11,8 @@ from .fields import Instant
 from .schemas import Strict, about
 
 _RESULT = (
-    "ran; late: it began later than fleet.on_time after it was due; skipped: it did not run, the reason says why; "
+    "ran; late: its first attempt began later than fleet.clock_grace and 2 s after it was due; skipped: it did not "
+    "run, the reason says why; "
     "lost: its node was lost; open: it may still come, or its run goes on; unaccounted: nothing tells what became "
     "of it; unknown: its run may have been removed as old."
 )
@@ -48,7 +49,9 @@ class EntrySchema(Schema):
     expected = fields.Boolean(
         metadata=about("False: it ran, though by what is known of the job's schedules it was not due.")
     )
-    lateness = fields.Float(allow_none=True, metadata=about("Seconds from the tick to the start of its run."))
+    lateness = fields.Float(
+        allow_none=True, metadata=about("Seconds from the tick to the start of the first of its attempts.")
+    )
     reason = fields.String(allow_none=True)
     run_id = fields.String(
         allow_none=True, metadata=about("Of ticks that were skipped together, all name the same one.")

@@ -1,6 +1,8 @@
 """The worker of a cluster's node."""
 
+import logging
 import socket
+from collections.abc import Sequence
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -8,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from cronkeeper.common import labels
 from cronkeeper.common.clock import utc_now
+from cronkeeper.common.facts import ConditionName, Finding
 from cronkeeper.common.loop import run
 from cronkeeper.common.settings import Config
 from cronkeeper.common.signing import NodeKey
@@ -21,6 +24,8 @@ from cronkeeper.worker.worker import SPACING
 
 from . import rereading, session_file, wiring
 from .home import node_name
+
+log = logging.getLogger(__name__)
 
 
 def work(path: Path | None, config: Config, pipe: int | None) -> None:
@@ -40,6 +45,7 @@ def work(path: Path | None, config: Config, pipe: int | None) -> None:
     assembled = assemble(settings, tree, wiring.artifacts(config), send, read)
     stop = stop_on_signals(assembled.waker)
     assembled.standing.hung_up = HungUp(assembled.waker)
+    assembled.standing.lasting = unfenced(pipe)
     tree.listen(lambda _state: assembled.waker.set())
 
     def step(now: datetime) -> float:
@@ -52,6 +58,18 @@ def work(path: Path | None, config: Config, pipe: int | None) -> None:
     run(step, assembled.waker, stop, SPACING, lambda: assembled.worker.waiting > 0)
     assembled.reporter.stop()
     tree.close(keep_session=True)
+
+
+def unfenced(pipe: int | None) -> Sequence[Finding]:
+    """What is wrong where no pipe leads to the guard: it was started by a version that knows of no fence."""
+    if pipe is not None:
+        return ()
+    reason = (
+        "the guard is older than this worker, and ends no run when this node is cut off: restart the whole service"
+        " (systemctl restart cronkeeper-worker), the runs go on meanwhile"
+    )
+    log.warning("%s", reason)
+    return (Finding(ConditionName.NO_FENCE, reason),)
 
 
 def settings_of(config: Config) -> Settings:

@@ -41,6 +41,7 @@ class ConditionName(StrEnum):
     CRONTAB_FULL = "crontab_full"
     CRONTAB_UNWRITABLE = "crontab_unwritable"
     CLOCK_OFF = "clock_off"
+    NO_FENCE = "no_fence"
 
 
 @dataclass(frozen=True, slots=True)

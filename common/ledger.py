@@ -23,7 +23,7 @@ class Result(StrEnum):
 
     RAN = "ran"
     LATE = "late"
-    """It ran, and began later than `on_time` after it was due."""
+    """It ran, and began later than `punctual` after it was due."""
     SKIPPED = "skipped"
     """It did not run and will not; the reason is known."""
     LOST = "lost"
@@ -48,14 +48,15 @@ class Window:
 class Rules:
     """How late is late, and how long a tick is waited for once it should be known what became of it."""
 
-    on_time: timedelta = timedelta(seconds=30)
+    punctual: timedelta = timedelta(seconds=Fleet().punctual)
     patience: timedelta = timedelta(minutes=11)
 
     @classmethod
     def of(cls, fleet: Fleet) -> "Rules":
         """A run of a dead node is settled after `run_lease`, and reports may be under way for some minutes."""
         return cls(
-            on_time=timedelta(seconds=fleet.on_time), patience=timedelta(seconds=fleet.run_lease) + REPORTS
+            punctual=timedelta(seconds=fleet.punctual),
+            patience=timedelta(seconds=fleet.run_lease) + REPORTS,
         )
 
 
@@ -68,7 +69,7 @@ class Entry:
     expected: bool = True
     """False for a run of a tick that no schedule of the job made due, as far as is known now."""
     lateness: float | None = None
-    """Seconds from the tick to the start of its run."""
+    """Seconds from the tick to the start of the first of its attempts that began."""
     reason: str | None = None
     run_id: str | None = None
     state: RunState | None = None
@@ -118,7 +119,7 @@ def ledger(
         told.go_back_to(tick)
         run = told.of(tick)
         if run is not None:
-            entries.append(_of_run(tick, run, rules))
+            entries.append(_of_run(tick, run, told, rules))
         else:
             entries.append(_of_none(tick, period, told, window.now - rules.patience, forgotten))
     entries += _unexpected({_name(tick) for tick, _ in due}, told, window, rules)
@@ -129,7 +130,7 @@ def _unexpected(due: Collection[datetime], told: "_Told", window: Window, rules:
     for name, run in told.newest.items():
         inside = run.tick is not None and window.begin <= run.tick < window.end
         if run.tick is not None and inside and name not in due and run.state is not RunState.SKIPPED:
-            yield replace(_of_run(run.tick, run, rules), expected=False)
+            yield replace(_of_run(run.tick, run, told, rules), expected=False)
 
 
 class _Told:
@@ -138,11 +139,16 @@ class _Told:
     def __init__(self, runs: Iterable[Run]) -> None:
         self.newest: dict[datetime, Run] = {}
         """Of each tick the run of its last attempt; one that did not begin counts less, and one skipped least."""
+        self.began: dict[datetime, datetime] = {}
+        """When the first of each tick's attempts began."""
         for run in sorted(
             runs, key=lambda run: (run.state is not RunState.SKIPPED, not _idle(run), run.attempt)
         ):
             if run.tick is not None:
                 self.newest[_name(run.tick)] = run
+                if run.started_at is not None:
+                    first = self.began.get(_name(run.tick), run.started_at)
+                    self.began[_name(run.tick)] = min(first, run.started_at)
         self._rest = sorted((first_of(run), name, run) for name, run in self.newest.items() if run.tick)
         self.later: datetime | None = None
         """The first tick that is known after the one that was gone back to."""
@@ -183,8 +189,9 @@ def _idle(run: Run) -> bool:
     return run.started_at is None and run.state in (RunState.FAILED, RunState.TIMED_OUT, RunState.CANCELED)
 
 
-def _of_run(tick: datetime, run: Run, rules: Rules) -> Entry:
-    lateness = None if run.started_at is None else max(0.0, (run.started_at - tick).total_seconds())
+def _of_run(tick: datetime, run: Run, told: _Told, rules: Rules) -> Entry:
+    began = told.began.get(_name(tick))
+    lateness = None if began is None else max(0.0, (began - tick).total_seconds())
     result, reason = Result.RAN, run.reason
     if not run.state.final:
         result = Result.OPEN
@@ -194,7 +201,7 @@ def _of_run(tick: datetime, run: Run, rules: Rules) -> Entry:
         result, reason = Result.SKIPPED, None if reason is None else reason.partition(":")[0]
     elif _idle(run):
         result = Result.SKIPPED
-    elif lateness is not None and lateness > rules.on_time.total_seconds():
+    elif lateness is not None and lateness > rules.punctual.total_seconds():
         result = Result.LATE
     return Entry(
         tick=tick,

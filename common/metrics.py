@@ -119,7 +119,7 @@ START_LATENESS = Histogram(
 )
 LATE_STARTS = Counter(
     "cronkeeper_worker_late_starts",
-    "Ticks that were started later than fleet.on_time after they were due.",
+    "Ticks that were started later than fleet.clock_grace and 2 s after they were due.",
     registry=WORKER,
 )
 SKIPS = Counter(

@@ -2,6 +2,9 @@
 
 import msgspec
 
+CRON_TAKES = 2.0
+"""Seconds at most from a minute's begin until cron has begun what is due, but in a burst."""
+
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the configuration; a key that is not known is refused."""
@@ -20,6 +23,11 @@ class Fleet(Section, frozen=True):
     clock_grace: float = 5.0
     max_skew: float = 5.0
     """How far a node's clock may be from ZooKeeper's: beyond it claims nothing."""
+
+    @property
+    def punctual(self) -> float:
+        """Within so many seconds of being due a tick begins, where nothing is in the way."""
+        return self.clock_grace + CRON_TAKES
 
 
 class Sql(Section, frozen=True):

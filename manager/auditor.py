@@ -1,7 +1,7 @@
 """The auditor: finds ticks that nothing tells of, and runs that nobody has. A step of its own, like `retention`.
 
-A step is one batch. It goes through the nodes that have unfinished runs, then through the jobs by their ids, and
-begins anew some minutes after it has come to the last.
+A step is one batch. It goes through the nodes that have unfinished runs, then through the one-shots that may be
+done, then through the jobs by their ids, and begins anew some minutes after it has come to the last.
 """
 
 import logging
@@ -20,6 +20,7 @@ from cronkeeper.common.store import runs, schedules, ticks
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager.chore import Chore
 from cronkeeper.manager.ledger import COPY
+from cronkeeper.manager.one_shots import OneShots
 from cronkeeper.manager.strays import Strays
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Auditor(Chore):
         self._store = store
         self._rules = by
         self._strays = Strays(tree, store, by.patience)
+        self._one_shots = OneShots(tree, store, by.patience)
         self._nodes: list[str] | None = None
         """Those whose runs are still to be looked at in this sweep; None: it has not begun."""
         self._after = 0
@@ -68,6 +70,8 @@ class Auditor(Chore):
             self._strays.look(self._nodes[-1], epoch, now)
             self._nodes.pop()
             return False
+        if not self._one_shots.look(epoch, now):
+            return False
         looked, through = self._store.transaction(lambda connection: self._look(connection, now))
         for each in looked:
             self._judge(each)
@@ -85,6 +89,7 @@ class Auditor(Chore):
 
     def _sweep(self) -> None:
         self._nodes, self._after = None, 0
+        self._one_shots.begin_anew()
         self._swept.clear()
 
     def _look(self, connection: Connection, now: datetime) -> tuple[list[_Looked], bool]:

@@ -27,7 +27,7 @@ def with_skips(claim: Claim, old: Spec, job: Job) -> Claim:
     if old.enabled and not job.enabled:
         until, reason = job.updated_at, SkipReason.PAUSED
     elif old.effective_from != job.effective_from:
-        if not old.enabled:  # its runs may have ended while it was paused
+        if old.paused:  # its runs may have ended while it was paused
             claim = call_off(claim, "the job was paused", job.effective_from)
         until, reason = job.effective_from, SkipReason.EDITED
     else:

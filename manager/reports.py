@@ -22,6 +22,7 @@ from cronkeeper.common.model import (
     Report,
     Run,
     RunState,
+    SkipReason,
     attempt_run_id,
     decode,
 )
@@ -134,14 +135,28 @@ def note_end(connection: Connection, job: Job, run: Run, now: datetime) -> Job |
     """Returns the job where it has ended with this run, which is news to the leader."""
     jobs.note_outcome(connection, job.id, run.state, moment_of(run))
     # A run of an earlier `at` may still go on when that is changed.
-    if job.schedule != ONCE or run.tick != once(job) or run.state is RunState.SKIPPED:
+    if (
+        job.schedule != ONCE
+        or run.tick != once(job)
+        or (run.state is RunState.SKIPPED and not passed_over(run))
+    ):
         return None
     if job.enabled and follows(job, run.attempt, run.state, _reruns(connection, run)) is not None:
         return None
+    return jobs.get(connection, job.id) if jobs.finish(connection, job.id, now, status_after(run)) else None
+
+
+def passed_over(skipped: Run) -> bool:
+    """Whether the tick is dealt with for good, and not since its job is due at another time, or was paused."""
+    reason = "" if skipped.reason is None else skipped.reason.partition(":")[0]
+    return reason in (SkipReason.STILL_RUNNING, SkipReason.UNVOUCHED)
+
+
+def status_after(run: Run) -> JobStatus:
+    """What becomes of a one-shot with the last run of its tick."""
     # An attempt that was called off followed one that ended badly.
     bad = run.state.bad or (run.state is RunState.CANCELED and run.attempt > 1)
-    status = JobStatus.ERROR if bad else JobStatus.FINISHED
-    return jobs.get(connection, job.id) if jobs.finish(connection, job.id, now, status) else None
+    return JobStatus.ERROR if bad else JobStatus.FINISHED
 
 
 def _reruns(connection: Connection, run: Run) -> int:

@@ -70,9 +70,8 @@ class Restoring:
         if not wanted:
             return {}
         known = store.transaction(partial(_known, [job.id for job in wanted]))
-        asked = {
-            job.id: {self.owners[job.id], *(run.node for run in known.going_on[job.id])} for job in wanted
-        }
+        ran = {job.id: self._may_have_run(job, board) for job in wanted}
+        asked = {job.id: ran[job.id] | {run.node for run in known.going_on[job.id]} for job in wanted}
         told = self._told(tree, board, set().union(*asked.values()))
         over = self._since is not None and when.clock - self._since >= when.run_lease
         ready = [job for job in wanted if over or asked[job.id] <= told.keys()]
@@ -84,8 +83,14 @@ class Restoring:
             claim = _claim(job, records, known.newest.get(job.id), ended)
             left = tuple(self._left(run, board) for run in known.going_on[job.id] if run.node not in told)
             claim = replace(claim, unfinished=claim.unfinished + left)
-            claims[job.id] = claim if self.owners[job.id] in told else _unvouched(job, claim, when.now)
+            vouched = ran[job.id] <= told.keys()
+            claims[job.id] = claim if vouched else _unvouched(job, claim, when.now)
         return claims
+
+    def _may_have_run(self, job: Job, board: Board) -> frozenset[str | None]:
+        """The nodes of which one ran the last ticks of the job: of a parked one that may be any."""
+        owner = self.owners[job.id]
+        return frozenset({owner}) if owner is not None else frozenset(board.known or {None})
 
     def _left(self, run: Run, board: Board) -> Unfinished:
         """A run of which SQL alone tells. Where its node is gone it has been for `run_lease`: the board says so."""

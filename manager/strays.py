@@ -1,7 +1,8 @@
 """Runs that SQL calls unfinished and nobody has: not the node, by its own word, and no claim. They are lost.
 
 Mostly a claim leads to them, see `settle`. But it lists a bounded number of ends, goes with a removed job, and an
-older copy of SQL tells of runs that have left it long since.
+older copy of SQL tells of runs that have left it long since. So none of them is run again, whatever its policy: it
+may have succeeded, and told so.
 """
 
 import logging
@@ -52,7 +53,8 @@ class Strays:
         missing = _missing(old, live, told)
         if not missing:
             return
-        claimed = self._claimed({(run.job_id, run.copy) for run in missing})
+        claims = claims_of(self._tree, {(run.job_id, run.copy) for run in missing})
+        claimed = {run.run_id for claim in claims.values() for run in claim.unfinished}
         facts = -1 if told is None else told.version
         nobodys = {run.id: run for run in missing if run.id not in claimed}
         suspects = {run_id: seen.get(run_id, _Suspect(now, facts)) for run_id in nobodys}
@@ -68,23 +70,6 @@ class Strays:
 
     def _unfinished(self, node: str) -> list[Run]:
         return self._store.transaction(lambda connection: runs.unfinished_on(connection, node))
-
-    def _claimed(self, wanted: Collection[tuple[int, int]]) -> set[str]:
-        """The runs that the claims of these jobs list, wherever they are."""
-        nodes = self._tree.children(paths.NODES)
-        folders = [paths.claims(node) for node in nodes]
-        names = self._tree.children_many(folders)
-        parked = [paths.parked(*key) for key in wanted]
-        held = [
-            f"{folder}/{name}"
-            for folder, some in zip(folders, names, strict=True)
-            for name in some or ()
-            if _key(name) in wanted
-        ]
-        found = [
-            decode(each.data, Claim) for each in self._tree.get_many([*held, *parked]) if each is not None
-        ]
-        return {run.run_id for claim in found for run in claim.unfinished}
 
     def _give_up(self, lost: Sequence[Run], reason: str, epoch: int, now: datetime) -> None:
         def work(connection: Connection) -> list[Run]:
@@ -106,6 +91,21 @@ def _missing(old: Iterable[Run], live: Node | None, told: Node | None) -> list[R
         return list(old)
     here = decode(told.data, Facts).runs if told is not None else None
     return [] if here is None else [run for run in old if run.id not in here]
+
+
+def claims_of(tree: Tree, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], Claim]:
+    """The claims of these copies of jobs, wherever they are. Raises: Unavailable."""
+    nodes = tree.children(paths.NODES)
+    folders = [paths.claims(node) for node in nodes]
+    held = [
+        (_key(name), f"{folder}/{name}")
+        for folder, some in zip(folders, tree.children_many(folders), strict=True)
+        for name in some or ()
+        if _key(name) in wanted
+    ]
+    places = [*held, *((key, paths.parked(*key)) for key in wanted)]
+    found = zip(places, tree.get_many([path for _, path in places]), strict=True)
+    return {key: decode(there.data, Claim) for (key, _), there in found if there is not None}
 
 
 def _key(name: str) -> tuple[int, int]:

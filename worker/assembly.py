@@ -100,6 +100,7 @@ def assemble(
     files = Cache(home / "artifacts", artifacts)
     files.notify = waker.set
     boot, live = boot_of(home), live_of(settings)
+    on_time = timedelta(seconds=fleet.on_time)
     table = Table(settings.crontab, settings.install, spool, settings.zone, crond)
     standing = _standing(settings, tree, live, read, waker)
     standing.mark = MarkSeen(home / "mark")
@@ -114,13 +115,13 @@ def assemble(
             standing=standing,
             spool=spool,
             table=table,
-            journal=Journal(home / "runs", processes, files, live.account, boot),
+            journal=Journal(home / "runs", processes, files, live.account, boot, on_time=on_time),
             reporter=outbox,
             waker=waker,
         ),
         Rules(
             me=Me(settings.node, boot),
-            on_time=timedelta(seconds=fleet.on_time),
+            on_time=on_time,
             clock_grace=timedelta(seconds=fleet.clock_grace),
             max_running=live.max_running,
             renew_every=fleet.session_timeout / RENEWALS if settings.lease_ends else float("inf"),

@@ -2,12 +2,12 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
-from cronkeeper.common.attempts import call_off
+from cronkeeper.common.attempts import call_off, follows
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Delete, Op
 from cronkeeper.common.log import about
@@ -140,6 +140,11 @@ class Claiming:
             if claims.abroad(each.claim, self._me) and claims.waits_abroad(each.spec)
         ]
 
+    def leads_on(self, held: Held, plan: Plan, state: RunState) -> bool:
+        """Whether something may follow at once where the run has come to this end."""
+        reruns = claims.reruns_of(held.claim, plan.run_id)
+        return claims.takes_turns(held.spec) or follows(held.spec, plan.attempt, state, reruns) is not None
+
     def refused(self, made: Made) -> None:
         """The change is not in the tree: its runs were never ours, and nobody is to hear of them from here."""
         for run_id in made.start:
@@ -147,22 +152,22 @@ class Claiming:
             if not entry.cleared and entry.outcome is None:
                 self._journal.drop(run_id)
 
-    def release(self, may_hold: Callable[[JobKey], bool], now: datetime) -> list[Entry]:
+    def release(self, may_hold: Callable[[JobKey], bool], told: Container[str], now: datetime) -> list[Entry]:
         """Let go of the jobs that are not ours: returns their runs that were given up, not having been started.
 
-        Whoever has the job now waits for their end, if they were claimed.
+        Whoever has the job now waits for their end, if they were claimed. Those that a tree which had lost all was
+        `told` of are only held up: their jobs may be published here again, with them.
         """
         for key in [key for key in self._acknowledged if not may_hold(key)]:
             for run_id in list(self._acknowledged[key]):
                 self._forget(run_id)
             del self._acknowledged[key]
-        left = [key for key in self._journal.by_job if not may_hold(key)]
-        return [
-            entry
-            for key in left
-            for run_id in self._runs(key)
-            if (entry := self._journal.give_up(run_id, now)) is not None
-        ]
+        left = [run_id for key in self._journal.by_job if not may_hold(key) for run_id in self._runs(key)]
+        for run_id in left:
+            if run_id in told:
+                self._journal.hold_up(run_id)
+        over = [self._journal.give_up(run_id, now) for run_id in left if run_id not in told]
+        return [entry for entry in over if entry is not None]
 
     def drop_unclaimed(self, held: Held, now: datetime) -> list[Entry]:
         """Drop the folders of runs whose claim, as just read, did not come to be, or is another node's.

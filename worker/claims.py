@@ -74,6 +74,11 @@ def abroad(claim: Claim, me: Me) -> bool:
     return any(run.goes_on and run.node != me.node for run in claim.unfinished)
 
 
+def reruns_of(claim: Claim, run_id: str) -> int:
+    """How many attempts up to that of the run were made since a node was lost."""
+    return next((run.reruns for run in claim.unfinished if run.run_id == run_id), 0)
+
+
 def takes_turns(spec: Spec) -> bool:
     """Whether a tick that may not run beside another waits for it, and is not skipped."""
     return spec.concurrency is Concurrency.REPLACE or spec.catch_up is CatchUp.ALL

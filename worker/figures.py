@@ -41,14 +41,14 @@ def age(oldest: datetime | None, now: datetime) -> float:
     return 0.0 if oldest is None else max(0.0, (now - oldest).total_seconds())
 
 
-def started(plan: Plan, now: datetime, on_time: timedelta) -> None:
+def started(plan: Plan, now: datetime, punctual: timedelta) -> None:
     """A run's process was started."""
     metrics.RUNS_STARTED.labels(plan.started_by).inc()
     if plan.tick is None or plan.attempt > 1:
         return
     lateness = now - plan.tick
     metrics.START_LATENESS.observe(max(0.0, lateness.total_seconds()))
-    if lateness > on_time:
+    if lateness > punctual:
         metrics.LATE_STARTS.inc()
 
 

@@ -6,15 +6,17 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
 from cronkeeper.common.clock import uptime
 from cronkeeper.common.errors import CronkeeperError
 from cronkeeper.common.model import Outcome, RunState, Spec, replace
+from cronkeeper.common.settings import Fleet
+from cronkeeper.worker import fetched
 from cronkeeper.worker.assignment import JobKey
-from cronkeeper.worker.process import Account, CannotStart, Processes
+from cronkeeper.worker.process import Account, Processes
 from cronkeeper.worker.run_folder import Plan, RunFolder, Started, Stopped, load_all
 from cronkeeper.worker.timeouts import Timeouts, end_of
 from cronkeeper.worker.trim import Trim
@@ -26,15 +28,6 @@ MARK_PATIENCE = 5.0
 """Seconds after which an empty `started` file is no longer one that is just being written."""
 MAX_TRIES = 3
 RESTARTED = "the node was restarted while the run was unfinished"
-
-
-class Files(Protocol):
-    """The node's copies of artifacts (see common.artifacts.cache)."""
-
-    def path(self, sha256: str) -> Path | None: ...
-    def request(self, sha256: str) -> None: ...
-    def error(self, sha256: str) -> CronkeeperError | None: ...
-    def keep(self, in_use: set[str]) -> None: ...
 
 
 class Accounts(Protocol):
@@ -66,10 +59,11 @@ class Journal:
 
     root: Path
     processes: Processes
-    files: Files
+    files: fetched.Files
     account: Accounts
     boot_id: str
     uptime: Callable[[], float] = uptime
+    on_time: timedelta = timedelta(seconds=Fleet().on_time)
     entries: dict[str, Entry] = field(default_factory=dict)
     by_job: defaultdict[JobKey, set[str]] = field(default_factory=lambda: defaultdict(set))
     _unended: set[str] = field(default_factory=set)
@@ -115,6 +109,11 @@ class Journal:
         entry.cleared = True
         if not entry.running and entry.outcome is None:
             self._waiting.add(run_id)
+
+    def hold_up(self, run_id: str) -> None:
+        """The run may not start until it is cleared once more."""
+        if self.entries[run_id].doubtful_since is None:
+            self._waiting.discard(run_id)
 
     def drop(self, run_id: str) -> None:
         """Forget the run and its folder."""
@@ -162,6 +161,12 @@ class Journal:
         entry = self.entries.get(run_id)
         if entry is not None and entry.outcome is None:
             self._timeouts.order(entry.folder, cause)
+
+    def call_off(self, run_id: str, cause: str) -> None:
+        """Cancel a run of a tick that waits for its file."""
+        plan = self.entries[run_id].folder.plan
+        if plan.tick is not None and fetched.is_missing(self.files, plan):
+            self.order_end(run_id, cause)
 
     def start_cleared(self, now: datetime) -> list[Entry]:
         """Start what may start and has what it needs; returns what has a process or an outcome now."""
@@ -222,9 +227,11 @@ class Journal:
     def _start(self, entry: Entry, now: datetime) -> None:
         spec = entry.folder.plan.spec
         try:
-            script = self._script(entry)
-            if spec.artifact is not None and script is None:
-                return
+            script = None
+            if spec.artifact is not None:
+                script = fetched.script(self.files, entry.folder.plan, self.on_time, now)
+                if script is None:
+                    return
             self.processes.start(entry.folder, self.account(spec.run_as), script)
         except CronkeeperError as error:
             self.settle(entry, failed(str(error), now))
@@ -242,19 +249,6 @@ class Journal:
         with contextlib.suppress(OSError):
             entry.folder.note_stopped(Stopped(self.uptime(), None, cause))
         self.settle(entry, outcome(RunState.CANCELED, cause, now))
-
-    def _script(self, entry: Entry) -> Path | None:
-        artifact = entry.folder.plan.spec.artifact
-        if artifact is None:
-            return None
-        path = self.files.path(artifact.sha256)
-        if path is not None:
-            return path
-        error = self.files.error(artifact.sha256)
-        if error is not None:
-            raise CannotStart(f"{artifact.filename} could not be fetched: {error}")
-        self.files.request(artifact.sha256)
-        return None
 
     def _look(self, entry: Entry, now: datetime) -> None:
         """Work out from the folder what has become of a run that no watched process belongs to."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cronkeeper.common.coordination.lease import Lease
 from cronkeeper.common.coordination.tree import Tree
+from cronkeeper.common.settings import CRON_TAKES
 from cronkeeper.common.waker import Waker
 from cronkeeper.worker import records
 from cronkeeper.worker.claims import Me
@@ -51,3 +52,8 @@ class Rules:
     """Seconds between renewals of the lease; infinite where it never ends."""
     run_lease: float
     """Seconds after which others take the runs of a node that is gone for lost."""
+
+    @property
+    def punctual(self) -> timedelta:
+        """As `Fleet.punctual`."""
+        return self.clock_grace + timedelta(seconds=CRON_TAKES)

@@ -31,6 +31,8 @@ def reconcile(journal: Journal, held: Held, run: Unfinished, node: str, now: dat
             return Found(ended=entry if journal.learn(entry, run.outcome) else None)
         if entry.outcome is None and not entry.running:
             journal.clear(run.run_id)
+            if held.spec.paused:
+                journal.call_off(run.run_id, "the job was paused before its file came")
         return Found()
     if run.outcome is not None:
         return Found(report=reports.of_claimed(held, run, run.outcome))

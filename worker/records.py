@@ -1,10 +1,28 @@
 """What this node's run folders tell of its jobs, for a leader that has lost the claims."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
 
 from cronkeeper.common.model import Unfinished
 from cronkeeper.common.records import Record
 from cronkeeper.worker.journal import Entry, Journal
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The runs that the tree was told of, and when, on the lease's clock: it had lost them all."""
+
+    runs: frozenset[str] = frozenset()
+    at: float = 0.0
+
+    @classmethod
+    def of(cls, records: Sequence[Record], at: float) -> "Told":
+        """What these records tell."""
+        return cls(frozenset(run.run_id for record in records for run in record.unfinished), at)
+
+    def since(self, clock: float) -> Container[str]:
+        """The runs, if they were told of no earlier than that: their jobs are yet to be published again."""
+        return self.runs if self.at >= clock else ()
 
 
 def of(journal: Journal) -> tuple[Record, ...]:

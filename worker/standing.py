@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import datetime
 
 from cronkeeper.common.clock import boottime
@@ -20,11 +20,12 @@ from cronkeeper.common.coordination.tree import (
 from cronkeeper.common.coordination.watch import ChildWatch
 from cronkeeper.common.errors import Invalid
 from cronkeeper.common.facts import Condition, ConditionName, Facts, Finding
-from cronkeeper.common.model import encode, replace
+from cronkeeper.common.model import decode, encode, replace
 from cronkeeper.common.records import Record
 from cronkeeper.worker.clocks import Clocks, since
 from cronkeeper.worker.mark_seen import MarkSeen
 from cronkeeper.worker.presence import Presence
+from cronkeeper.worker.records import Told
 from cronkeeper.worker.reload import Live, Reload
 
 log = logging.getLogger(__name__)
@@ -71,12 +72,16 @@ class Standing:
         self.wall: Callable[[], float] = time.time
         self.records: Callable[[], tuple[Record, ...]] = tuple
         """What the node's own disk tells of its jobs, for a tree that has not been told yet."""
+        self.told: Told | None = None
+        """What of that was told last, here or by an earlier daemon; None: that was not looked at yet."""
         self.mark = MarkSeen()
         self.boot: Callable[[], float] = boottime
         self.hung_up: Callable[[], bool] = lambda: False
         """Whether a signal has asked for the configuration to be read again since the last call."""
         self.cron_findings: Callable[[], Sequence[Finding]] = lambda: ()
         """What is wrong with cron."""
+        self.lasting: Sequence[Finding] = ()
+        """What is wrong for as long as this daemon lives."""
         self.runs: Callable[[], tuple[str, ...] | None] = lambda: None
         """The runs of which there is something here, by their ids; None: it is not said."""
 
@@ -93,16 +98,22 @@ class Standing:
         news = self._presence.announce(clock)
         if resync and not news:
             self._presence.check()
-        if news or resync or self._watch.fired:
-            self._look()
         if news or resync:
-            self.mark.check(self._tree)
+            self.mark.check(
+                self._tree
+            )  # first: whoever has set it has taken the records of before out of the tree
+        if news or resync or self._watch.fired:
+            self._look(clock)
         return news
 
     def forget(self) -> None:
         """The folders of the node are gone: make them, and say everything again."""
         self._presence.forget()
         self._next_telling = 0.0
+
+    def told_since(self, clock: float) -> Container[str]:
+        """The runs that a tree which had lost them was told of no earlier than that."""
+        return () if self.told is None else self.told.since(clock)
 
     def reload(self, now: datetime) -> Live | None:
         """Read the configuration again if that is asked for; returns what counts from now on, if it is right."""
@@ -140,7 +151,7 @@ class Standing:
         try:
             self._write(self._facts(now))
         except (NodeExists, BadVersion):  # it is asked for once more meanwhile
-            self._look()
+            self._look(clock)
             self._next_telling = clock + AGAIN
             return
         except OSError as error:
@@ -158,12 +169,15 @@ class Standing:
 
     def findings(self) -> set[ConditionName]:
         """What is wrong with the node just now."""
-        return {each.name for each in (*self.cron_findings(), *self.clocks.findings())}
+        return {each.name for each in self._found()}
+
+    def _found(self) -> list[Finding]:
+        return [*self.cron_findings(), *self.clocks.findings(), *self.lasting]
 
     def _judge(self, now: datetime, clock: float) -> None:
         """See what is wrong now; what begins or ends is told at once."""
         before = {each.name for each in self.conditions}
-        found = [*self.cron_findings(), *self.clocks.findings()]
+        found = self._found()
         self.conditions = since(self.conditions, found, now)
         if before != {each.name for each in found}:
             self._next_telling = min(self._next_telling, max(clock, self._told_at + AGAIN))
@@ -171,18 +185,23 @@ class Standing:
         if closed != self._presence.live.closed:
             self._presence.live = replace(self._presence.live, closed=closed)
 
-    def _look(self) -> None:
+    def _look(self, clock: float) -> None:
         self._watch.arm()
         found, told = self._tree.get_many([paths.reload(self._node), paths.records(self._node)])
         if told is None:
-            self._record()
+            self._record(clock)
+        elif self.told is None:
+            age = max(0.0, self.wall() - told.modified)
+            self.told = Told.of(decode(told.data, tuple[Record, ...]), clock - age)
         request = (found.data.decode(errors="replace"), found.version) if found is not None else None
         if request is None or request != self._done:
             self._request, self._done = request, None
 
-    def _record(self) -> None:
+    def _record(self, clock: float) -> None:
+        records = self.records()
+        self.told = Told.of(records, clock)
         try:
-            self._tree.commit([Create(paths.records(self._node), encode(self.records()))])
+            self._tree.commit([Create(paths.records(self._node), encode(records))])
         except Invalid as error:  # the jobs are published all the same, as those of a node that tells nothing
             log.error("what the disk tells of this node's jobs can't be said: %s", error)
 

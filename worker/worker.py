@@ -3,13 +3,12 @@
 import logging
 from datetime import datetime, timedelta
 
-from cronkeeper.common.attempts import follows
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import NoNode
 from cronkeeper.common.coordination.watch import ChildWatch
 from cronkeeper.common.errors import Unavailable
 from cronkeeper.common.model import HandRun, StartedBy, Unfinished, decode
-from cronkeeper.worker import claims, figures, lease_file, reports, timetable
+from cronkeeper.worker import figures, lease_file, reports, timetable
 from cronkeeper.worker.agenda import Agenda
 from cronkeeper.worker.assignment import Assignment, Change, Fate, Held, JobKey
 from cronkeeper.worker.claiming import Claiming, Made, job_key
@@ -31,6 +30,8 @@ SPACING = 0.05
 """Seconds that lie at least between two rounds: in a burst each then sees to many ends and acknowledgements."""
 MAX_CLAIMS = 64
 """How many claims are written in one round: the first of a thousand runs starts while others are still claimed."""
+AGAIN = 15.0
+"""Seconds, beside `run_lease`, after which all jobs are published again in a tree that has lost them."""
 START_MARGIN = 1.5
 """Seconds that the lease must still have for a start: the wrapper sees its deadline in whole seconds."""
 OUTCOME_PATIENCE = 1.0
@@ -166,7 +167,8 @@ class Worker:
             self._take(self._assignment.refresh(), now, clock)
             self._next_resync = clock + RESYNC
             self._parts.table.changed()
-            for entry in self._claiming.release(self._assignment.may_hold, now):
+            told = self._parts.standing.told_since(clock - self._rules.run_lease - AGAIN)
+            for entry in self._claiming.release(self._assignment.may_hold, told, now):
                 self._end(entry, clock)
         if look and clock >= self._next_sweep:
             self._parts.journal.sweep(held.spec for held in self._assignment.held.values())
@@ -258,7 +260,7 @@ class Worker:
             if entry.outcome is not None:
                 self._end(entry, self._parts.lease.now())
             else:
-                figures.started(entry.folder.plan, now, self._rules.on_time)
+                figures.started(entry.folder.plan, now, self._rules.punctual)
                 self._parts.reporter.submit(reports.of_start(entry.folder, now))
 
     def _end(self, entry: Entry, clock: float) -> None:
@@ -266,10 +268,7 @@ class Worker:
         self._parts.reporter.submit_end(entry.folder, entry.outcome)
         self._agenda.touch_at(entry.key, clock + OUTCOME_PATIENCE)
         held = self._assignment.held.get(entry.key)
-        if held is None:
-            return
-        plan = entry.folder.plan
-        if claims.takes_turns(held.spec) or follows(held.spec, plan.attempt, entry.outcome.state) is not None:
+        if held is not None and self._claiming.leads_on(held, entry.folder.plan, entry.outcome.state):
             self._agenda.touch(entry.key, StartedBy.CLOCK)
 
     def _acknowledge(self, run_id: str) -> None:

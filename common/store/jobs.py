@@ -111,6 +111,13 @@ def unpublished(conn: Connection, after: int = 0, limit: int = 1000) -> list[Job
     return _jobs(conn, chosen.order_by(job.c.id).limit(limit))
 
 
+def open_one_shots(conn: Connection, after: int, due_before: datetime, limit: int) -> list[Job]:
+    """Up to `limit` jobs whose one tick was due before that and that have not ended, by id, above `after`."""
+    due = sa.func.coalesce(job.c.at, job.c.effective_from, type_=job.c.at.type)
+    open_ = sa.and_(job.c.schedule == "@once", job.c.ended_at.is_(None), due < due_before)
+    return _jobs(conn, _JOB.where(job.c.id > after, open_).order_by(job.c.id).limit(limit))
+
+
 def edit(conn: Connection, before: Job, new: Definition, effective_from: datetime, now: datetime) -> Job:
     """Let a job be what `new` says, as its next rev; nothing is due of that before `effective_from`.
 

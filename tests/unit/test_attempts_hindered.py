@@ -152,3 +152,19 @@ def test_a_run_that_was_given_up_before_it_began_never_does_though_its_job_comes
     assert fleet.claim(fleet.job_of(1))[0] == "alpha"
     assert fleet.starts() == [SECOND]
     assert states(fleet) == {FIRST: RunState.LOST, SECOND: RunState.RUNNING}
+
+
+def test_a_rerun_that_fails_is_tried_again_without_a_wait_for_the_api(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha", "beta")
+    retry = Retry(attempts=1, delay=0.1)
+    failing(fleet, concurrency=Concurrency.FORBID, on_node_loss=OnNodeLoss.RERUN, retry=retry)
+    fleet.go(0.5)
+    node, _ = fleet.claim(fleet.job_of(1))
+    other = "beta" if node == "alpha" else "alpha"
+    fleet.power_off(node)
+    fleet.loops.pop(f"{other}'s reporter")
+    for _ in range(1000):
+        if not fleet.machines[other].starts:
+            fleet.go(0.1)
+    fleet.go(1.5)
+    assert fleet.machines[other].starts == [SECOND, THIRD]

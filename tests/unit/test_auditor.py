@@ -14,7 +14,7 @@ from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import SetData
 from cronkeeper.common.facts import Facts
 from cronkeeper.common.ledger import Result, Rules, Window
-from cronkeeper.common.model import Claim, Job, RunState, decode, encode, replace
+from cronkeeper.common.model import Claim, Job, JobStatus, Retry, RunState, decode, encode, replace
 from cronkeeper.common.store.schema import job as job_rows
 from cronkeeper.common.store.schema import run as run_rows
 from cronkeeper.manager import auditor as auditing
@@ -347,3 +347,37 @@ def test_a_sweep_looks_at_no_more_ticks_at_once_than_it_may_and_comes_to_the_las
     assert set(audited.auditor._seen) == {job.id for job in jobs}
     audited.go(6)
     assert all(seen > fleet.time.now - 4 * MINUTE for seen in audited.auditor._seen.values())
+
+
+def test_a_one_shot_that_was_given_another_attempt_too_late_ends_all_the_same(audited: Audited) -> None:
+    fleet, alpha = audited.fleet, audited.fleet.machines["alpha"]
+    alpha.run_seconds, alpha.exit_code = 10.0, 7
+    job = fleet.submit(schedule="@once")
+    fleet.go(5)
+    held_up = fleet.loops.pop("first")
+    fleet.change(fleet.job(job), retry=Retry(attempts=1, delay=1.0))
+    fleet.go(30)
+    fleet.loops["first"] = held_up
+    fleet.go(5)
+    assert len(fleet.starts()) == 1
+    assert fleet.job(job).ended_at is None
+    audited.go(1)
+    assert fleet.job(job).ended_at is None
+    audited.go(3)
+    done = fleet.job(job)
+    assert done.ended_at is not None
+    assert done.status is JobStatus.ERROR
+    assert fleet.claims() == {}
+
+
+def test_a_one_shot_whose_attempt_waits_or_that_is_paused_is_not_done(audited: Audited) -> None:
+    fleet, alpha = audited.fleet, audited.fleet.machines["alpha"]
+    alpha.run_seconds, alpha.exit_code = 1.0, 7
+    waiting = fleet.submit(schedule="@once", retry=Retry(attempts=1, delay=600.0))
+    paused = fleet.submit(schedule="@once", at=fleet.time.now + MINUTE)
+    fleet.go(30)
+    fleet.change(fleet.job(paused), enabled=False)
+    audited.go(8)
+    assert [fleet.job(job).ended_at for job in (waiting, paused)] == [None, None]
+    audited.go(5)
+    assert fleet.job(waiting).ended_at is not None

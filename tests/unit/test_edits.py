@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.fakes import BEGIN
 from support.fleet import Fleet
 from support.promise import complaints
-from support.samples import NOW, new_job, spec
+from support.samples import NOW, new_job, spec, unfinished
 
 from cronkeeper.common.model import (
     CatchUp,
@@ -85,6 +85,14 @@ def test_where_nothing_was_due_or_nothing_of_when_has_changed_the_claim_stays_as
 def test_a_tick_at_the_very_moment_of_the_edit_is_the_new_schedules() -> None:
     claim = with_skips(Claim(watermark=minute(4)), OLD, job(effective_from=minute(5)))
     assert claim == Claim(watermark=minute(4))
+
+
+@pytest.mark.parametrize("resting", [True, False])
+def test_an_attempt_waits_on_where_its_job_only_rested_to_leave_its_node(resting: bool) -> None:
+    waiting = unfinished(RUN, attempt=2, not_before=minute(9))
+    claim = Claim(watermark=minute(5), unfinished=(waiting,))
+    new = with_skips(claim, spec(effective_from=BORN, enabled=False, resting=resting), EDITED)
+    assert [run.waits for run in new.unfinished] == [resting]
 
 
 def test_a_one_shot_that_was_put_off_after_it_fell_due_is_told_of() -> None:

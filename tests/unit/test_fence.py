@@ -86,6 +86,35 @@ def test_what_has_ended_is_read_once_however_long_the_fence_looks(host: Host) ->
     assert watch.step() is not None
 
 
+def test_of_several_fences_on_one_home_the_last_one_goes_on(host: Host) -> None:
+    folder = begin(host, **RERUN)
+    host.renew(30.0, 90.0)
+    older = []
+    for _ in range(3):
+        older.append(fenced(host))
+        newest = host.path / fence.NEWEST
+        before = newest.read_text() if newest.exists() else ""
+        wait_until(
+            lambda newest=newest, before=before: newest.exists() and newest.read_text() not in ("", before)
+        )
+    *followed, last = older
+    assert [each.wait(20) for each in followed] == [0, 0]
+    assert last.poll() is None
+    assert folder.exit is None
+    host.renew(-1.0, 2.0)
+    assert last.wait(20) == 0
+    assert folder.stopped is not None
+
+
+def test_one_that_cannot_say_that_it_has_begun_does_its_work(host: Host) -> None:
+    begin(host, **RERUN)
+    host.renew(30.0, 60.0)
+    (host.path / fence.NEWEST).mkdir()
+    watch = fence.Fence(host.path, host.processes, boot_of(host.path))
+    watch.take_over()
+    assert watch.step() is not None
+
+
 def test_all_others_go_on_however_long_the_outage(host: Host) -> None:
     folder = begin(host, "sleep 1")
     host.renew(-100.0, -60.0)

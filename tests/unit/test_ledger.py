@@ -12,11 +12,12 @@ from support.samples import NOW, hand_run
 from cronkeeper.common.expected import Dated, Period, expected, periods
 from cronkeeper.common.ledger import Entry, Result, Rules, Window, ledger, summary
 from cronkeeper.common.model import Run, RunState, SkipReason, StartedBy, replace, tick_run_id
+from cronkeeper.common.settings import Fleet
 
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LATER = BEGIN + 2 * HOUR
-RULES = Rules(on_time=30 * SECOND, patience=11 * MINUTE)
+RULES = Rules(punctual=7 * SECOND, patience=11 * MINUTE)
 
 
 def dated(**changes: Any) -> Dated:
@@ -86,15 +87,15 @@ def results(entries: Iterable[Entry]) -> str:
 
 def test_each_tick_has_the_end_that_its_run_had() -> None:
     runs = [
-        ran(at(0), 30.0),
-        ran(at(1), 31.5, state=RunState.FAILED, reason="exit code 1"),
+        ran(at(0), 7.0),
+        ran(at(1), 7.5, state=RunState.FAILED, reason="exit code 1"),
         skipped(at(2), reason="still_running"),
         ran(at(3), state=RunState.LOST, reason="node alpha is gone"),
         ran(at(4), state=RunState.RUNNING),
     ]
     entries = became(runs)
     assert results(entries) == "RLSX."
-    assert [entry.lateness for entry in entries] == [30.0, 31.5, None, 0.5, 0.5]
+    assert [entry.lateness for entry in entries] == [7.0, 7.5, None, 0.5, 0.5]
     assert [entry.reason for entry in entries] == [
         None,
         "exit code 1",
@@ -103,6 +104,21 @@ def test_each_tick_has_the_end_that_its_run_had() -> None:
         None,
     ]
     assert [entry.run_id for entry in entries] == [run.id for run in runs]
+
+
+def test_a_tick_is_late_by_its_first_attempt_and_not_by_those_after_it() -> None:
+    failed = ran(at(0), 2.0, state=RunState.FAILED)
+    again = ran(at(0), 45.0, attempt=2)
+    (entry,) = became([failed, again], minutes=1)
+    assert (entry.result, entry.lateness, entry.run_id) == (Result.RAN, 2.0, again.id)
+    never = replace(failed, started_at=None)
+    (entry,) = became([never, again], minutes=1)
+    assert (entry.result, entry.lateness) == (Result.LATE, 45.0)
+
+
+def test_how_late_is_late_follows_from_how_long_cron_is_waited_for() -> None:
+    assert Rules.of(Fleet()).punctual == Rules().punctual == 7 * SECOND
+    assert Rules.of(Fleet(clock_grace=20.0)).punctual == 22 * SECOND
 
 
 def test_a_run_that_never_began_did_not_run() -> None:
@@ -121,7 +137,7 @@ def test_a_run_that_never_began_did_not_run() -> None:
 
 def test_of_several_attempts_the_last_one_counts() -> None:
     runs = [ran(at(0), state=RunState.LOST), ran(at(0), 90.0, attempt=2), ran(at(1))]
-    assert results(became(runs, minutes=2)) == "LR"
+    assert results(became(runs, minutes=2)) == "RR"
 
 
 def test_a_row_tells_of_its_whole_range_also_beyond_the_window_and_in_the_old_form() -> None:
@@ -277,7 +293,7 @@ def test_every_expected_tick_appears_once_in_order_and_the_sums_add_up(
     for entry in entries:
         assert (entry.run_id is None) <= (entry.tick not in known)
         if entry.result in (Result.RAN, Result.LATE) and entry.lateness is not None:
-            assert (entry.result is Result.LATE) == (entry.lateness > 30)
+            assert (entry.result is Result.LATE) == (entry.lateness > 7)
 
 
 @settings(deadline=None)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
+from support.fakes import BEGIN
 from support.fleet import Fleet
 from support.office import Office
 from support.samples import report
@@ -183,6 +184,20 @@ def test_a_worker_counts_what_it_starts_and_what_it_skips(fleet: Fleet) -> None:
     assert since("cronkeeper_worker_skips_total", reason="still_running") >= 1
     assert since("cronkeeper_worker_late_starts_total") == 0
     assert value(metrics.WORKER, "cronkeeper_worker_claims") == 1
+
+
+@pytest.mark.parametrize(("after", "late"), [(5.0, 0), (8.0, 1)])
+def test_a_start_is_late_after_what_cron_is_waited_for(fleet: Fleet, after: float, late: int) -> None:
+    fleet.submit()
+    fleet.until(BEGIN + timedelta(seconds=29))
+    fleet.stop("alpha")
+    fleet.until(BEGIN + timedelta(seconds=30 + after))
+    since = Since(metrics.WORKER)
+    fleet.restart("alpha")
+    fleet.go(1.5)
+
+    assert since("cronkeeper_worker_start_lateness_seconds_count") == 1
+    assert since("cronkeeper_worker_late_starts_total") == late
 
 
 def test_a_tick_that_starts_late_counts_as_such_and_missed_ones_as_skips(fleet: Fleet) -> None:

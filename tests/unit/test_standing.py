@@ -8,10 +8,11 @@ from support.fakes import BEGIN, Bring, Trouble, lose_call, lose_reply
 from support.fleet import Fleet
 from support.labelled import EACH_MINUTE, NEVER, SSD, MakeFleet
 
+from cronkeeper.cli.working import unfenced
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Delete
 from cronkeeper.common.errors import Conflict, NotFound, Unavailable
-from cronkeeper.common.facts import Configuration, Facts
+from cronkeeper.common.facts import ConditionName, Configuration, Facts
 from cronkeeper.common.model import LiveNode, decode
 from cronkeeper.common.store import audit
 from cronkeeper.manager import nodes
@@ -212,3 +213,17 @@ def test_a_node_that_is_not_there_cannot_be_asked(fleet: Fleet) -> None:
     with pytest.raises(Unavailable):
         ask(fleet)
     assert nodes.get(fleet.desk, "alpha").facts is None
+
+
+def test_a_worker_whose_guard_has_no_fence_says_so_and_what_to_do(
+    fleet: Fleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert unfenced(3) == ()
+    worker = fleet.daemons["alpha"].worker
+    assert worker is not None
+    worker._parts.standing.lasting = unfenced(None)
+    fleet.go(90)
+    (condition,) = told(fleet).conditions
+    assert condition.name is ConditionName.NO_FENCE
+    assert "restart the whole service" in condition.reason
+    assert len([record for record in caplog.records if record.getMessage() == condition.reason]) == 1

@@ -7,12 +7,12 @@ import pytest
 import sqlalchemy as sa
 from support.fakes import BEGIN
 from support.fleet import RUN_LEASE, Fleet
-from support.labelled import EACH_MINUTE, RUN, SECOND, MakeFleet
+from support.labelled import EACH_MINUTE, RUN, SECOND, SSD, MakeFleet, two
 from support.promise import complaints
 
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.embedded_nodes import Nodes
-from cronkeeper.common.model import CatchUp, OnNodeLoss, RunState
+from cronkeeper.common.model import CatchUp, JobStatus, OnNodeLoss, RunState
 from cronkeeper.common.records import Record
 from cronkeeper.common.store.schema import leader
 from cronkeeper.manager.restoring import Restoring
@@ -202,15 +202,108 @@ def test_where_sql_was_put_back_too_the_nodes_do_not_wait_for_a_mark_of_long_ago
     assert complaints(fleet) == []
 
 
-def test_a_run_that_was_claimed_and_not_begun_is_followed_as_the_policy_says(
-    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_run_that_was_claimed_and_has_not_begun_waits_for_its_job_to_be_published_again(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, restarted: bool
 ) -> None:
     fleet.submit(schedule=EACH_MINUTE, on_node_loss=OnNodeLoss.RERUN)
     with monkeypatch.context() as waiting:
         waiting.setattr(Journal, "_start", lambda *_: None)  # as for an artifact
         fleet.until(TICK + timedelta(seconds=10))
         fleet.lose_tree()
-        fleet.go(5)
-    fleet.go(42)
-    assert states(fleet) == {RUN: RunState.LOST, AGAIN: RunState.SUCCEEDED}
-    assert fleet.starts() == [AGAIN]
+        with waiting.context() as held_up:
+            held_up.setattr(Restoring, "claims", lambda *_: {})
+            fleet.go(10)
+            if restarted:
+                fleet.restart("alpha")
+            fleet.go(10)
+        assert fleet.starts() == []
+        fleet.go(2)
+    assert fleet.claim(fleet.job_of(1))[1].unfinished
+    fleet.until(TICK + timedelta(seconds=50))
+    assert states(fleet) == {RUN: RunState.SUCCEEDED}
+    assert fleet.starts() == [RUN]
+    assert complaints(fleet) == []
+
+
+def test_one_whose_job_is_published_elsewhere_is_lost_and_followed_as_the_policy_says(
+    make_fleet: MakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = make_fleet("alpha", "beta")
+    job = fleet.submit(schedule=EACH_MINUTE, on_node_loss=OnNodeLoss.RERUN)
+    with monkeypatch.context() as waiting:
+        waiting.setattr(Journal, "_start", lambda *_: None)  # as for an artifact
+        fleet.until(TICK + timedelta(seconds=10))
+        node, _ = fleet.claim(job)
+        fleet.lose_tree()
+        fleet.drain(node)
+        fleet.go(15)
+        assert fleet.claim(job)[0] != node
+    fleet.go(RUN_LEASE + 50)
+    assert states(fleet)[RUN] is RunState.LOST
+    assert states(fleet)[AGAIN] is RunState.SUCCEEDED
+    assert fleet.starts()[0] == AGAIN
+
+
+def test_a_one_shot_of_which_nobody_knows_whether_it_ran_is_finished(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha", "beta")
+    job = fleet.submit(schedule="@once", at=TICK)
+    fleet.until(TICK - timedelta(seconds=1))
+    node, _ = fleet.claim(job)
+    fleet.loops.pop(f"{node}'s reporter")
+    fleet.go(5)
+    fleet.power_off(node)
+    fleet.lose_tree()
+    fleet.go(RUN_LEASE + 30)
+    assert states(fleet) == {RUN: RunState.SKIPPED}
+    assert fleet.job(job).status is JobStatus.FINISHED
+    assert fleet.claims() == {}
+
+
+@pytest.mark.parametrize("all_are_live", [True, False])
+def test_what_fell_due_while_a_job_was_parked_is_vouched_for_where_every_node_has_told(
+    make_fleet: MakeFleet, all_are_live: bool
+) -> None:
+    fleet = make_fleet("alpha", "beta")
+    job = fleet.submit(schedule=EACH_MINUTE)
+    fleet.until(TICK + timedelta(seconds=20))
+    node, _ = fleet.claim(job)
+    other = "beta" if node == "alpha" else "alpha"
+    fleet.change(fleet.job(job), requires={"site": "berlin"})
+    fleet.go(1)
+    if not all_are_live:
+        fleet.stop(node)
+    fleet.until(TICK + timedelta(seconds=65))
+    fleet.lose_tree()
+    fleet.go(10 if all_are_live else RUN_LEASE + 20)
+    fleet.label(other, site="berlin")
+    fleet.go(30)
+    assert RUN in fleet.starts()
+    assert doubled(fleet) == []
+    due = fleet.runs()[SECOND if all_are_live else "1.1.20260301T120300Z.1"]
+    assert due.state is (RunState.SUCCEEDED if all_are_live else RunState.SKIPPED)
+
+
+def test_a_parked_job_is_not_published_again_before_the_nodes_have_told_what_they_ran(
+    make_fleet: MakeFleet,
+) -> None:
+    fleet = two(make_fleet)
+    job = fleet.submit(schedule="1 13 1 3 *", requires=SSD)
+    fleet.until(TICK - timedelta(seconds=1))
+    fleet.loops.pop("beta's reporter")
+    fleet.go(4)
+    assert fleet.starts() == [RUN]
+    fleet.stop("beta")
+    fleet.drain("beta")
+    fleet.go(15)
+    assert fleet.job(job).assigned_node is None
+    fleet.lose_tree()
+    fleet.label("alpha", **SSD)
+    fleet.go(20)
+    assert fleet.claims() == {}
+    fleet.work("beta")
+    fleet.loops.pop("beta's reporter")
+    fleet.go(15)
+    assert fleet.claim(job)[0] == "alpha"
+    assert fleet.starts() == [RUN]
+    assert states(fleet) == {}
