@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row
 
 from cronkeeper.common.errors import Conflict, NotFound
 from cronkeeper.common.model import Artifact, Definition, Job, JobStatus, NewJob, RunState, replace
+from cronkeeper.common.schedule import ONCE
 
 from . import schedules
 from .job_query import JobQuery, narrowed
@@ -114,7 +115,7 @@ def unpublished(conn: Connection, after: int = 0, limit: int = 1000) -> list[Job
 def open_one_shots(conn: Connection, after: int, due_before: datetime, limit: int) -> list[Job]:
     """Up to `limit` jobs whose one tick was due before that and that have not ended, by id, above `after`."""
     due = sa.func.coalesce(job.c.at, job.c.effective_from, type_=job.c.at.type)
-    open_ = sa.and_(job.c.schedule == "@once", job.c.ended_at.is_(None), due < due_before)
+    open_ = sa.and_(job.c.schedule == ONCE, job.c.ended_at.is_(None), due < due_before)
     return _jobs(conn, _JOB.where(job.c.id > after, open_).order_by(job.c.id).limit(limit))
 
 

@@ -1,5 +1,6 @@
 """The contract of the stores for what runs wrote, kept by both of them."""
 
+import contextlib
 import io
 import tracemalloc
 import uuid
@@ -10,6 +11,7 @@ from pathlib import Path
 import boto3
 import pytest
 from support.proxy import Proxy
+from support.wait import wait_until
 from testbed.services import SeaweedFS
 
 from cronkeeper.common.artifacts.directory import DirectoryStore
@@ -226,7 +228,14 @@ def test_a_server_that_is_killed_is_unavailable_and_works_again_by_itself(
         with pytest.raises(Unavailable, match=server.endpoint):
             call()
     server.start()
-    assert read(store, OUT) == CONTENT
+
+    def works() -> bool:
+        with contextlib.suppress(Unavailable):
+            return read(store, OUT) == CONTENT
+        return False
+
+    # What `start` waits for is an empty object, which it takes in before it has found this one.
+    wait_until(works, 20)
     store.remove_outputs([OUT])
 
 
