@@ -12,9 +12,19 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from cronkeeper.common.ledger import Span
-from cronkeeper.common.model import Definition, Job, JobStatus, SkipReason, Spec, replace
+from cronkeeper.common.model import (
+    Definition,
+    Job,
+    JobStatus,
+    Report,
+    RunState,
+    SkipReason,
+    Spec,
+    Unfinished,
+    replace,
+)
 from cronkeeper.common.schedule import ONCE, once
-from cronkeeper.common.store import audit, jobs, restored, schedules
+from cronkeeper.common.store import audit, jobs, restored, runs, schedules
 from cronkeeper.common.store.restored import ACTOR, Again
 from cronkeeper.manager.sighting import Sighting
 
@@ -69,6 +79,8 @@ def mend(connection: Connection, there: Sighting, span: Span) -> Mended:
         restored.put_back(connection, newest, span.until)
         _say(connection, done, job_id, f"job {job_id} ({newest.name}) is known again by its spec", span.until)
     done.runs = restored.lose_runs(connection, there.runs, LOST, span.until)
+    # SQL may have forgotten that these have ended: what it calls unfinished, and nobody has, the auditor finds.
+    runs.record_many(connection, [_unfinished(run) for run in there.abroad], span.until)
     for name in restored.let_in(connection, there.nodes, span.until):
         text = (
             f"node {name} is in the fleet again, without its key: add it again, until then its reports wait"
@@ -131,6 +143,21 @@ def _when(of: Job | Spec) -> tuple[object, ...]:
 def _is_another(job: Job, specs: Sequence[Spec], span: Span) -> bool:
     """Whether the job got a number that the published one had: it was made after SQL was put back."""
     return bool(specs) and job.created_at > max(span.since, *(spec.effective_from + CLOCKS for spec in specs))
+
+
+def _unfinished(run: Unfinished) -> Report:
+    job_id, copy, _ = run.run_id.split(".", 2)
+    return Report(
+        run_id=run.run_id,
+        job_id=int(job_id),
+        copy=int(copy),
+        tick=run.tick,
+        attempt=run.attempt,
+        gen="",
+        node=run.node,
+        started_by=run.started_by,
+        state=RunState.CLAIMED,
+    )
 
 
 def _renumber(connection: Connection, spec: Spec, now: datetime, done: Mended) -> None:

@@ -1,7 +1,8 @@
 """Runs that SQL calls unfinished and nobody has: not the node, by its own word, and no claim. They are lost.
 
 Mostly a claim leads to them, see `settle`. But it lists a bounded number of ends, goes with a removed job, and an
-older copy of SQL tells of runs that have left it long since.
+older copy of SQL tells of runs that have left it long since; or it has forgotten that one had ended which a claim
+elsewhere still lists.
 """
 
 import logging
@@ -52,7 +53,7 @@ class Strays:
         missing = _missing(old, live, told)
         if not missing:
             return
-        claimed = self._claimed({(run.job_id, run.copy) for run in missing})
+        claimed = self._claimed({(run.job_id, run.copy) for run in missing}, None if live is None else node)
         facts = -1 if told is None else told.version
         nobodys = {run.id: run for run in missing if run.id not in claimed}
         suspects = {run_id: seen.get(run_id, _Suspect(now, facts)) for run_id in nobodys}
@@ -69,8 +70,11 @@ class Strays:
     def _unfinished(self, node: str) -> list[Run]:
         return self._store.transaction(lambda connection: runs.unfinished_on(connection, node))
 
-    def _claimed(self, wanted: Collection[tuple[int, int]]) -> set[str]:
-        """The runs that the claims of these jobs list, wherever they are."""
+    def _claimed(self, wanted: Collection[tuple[int, int]], knows: str | None) -> set[str]:
+        """The runs that the claims of these jobs list, and that somebody sees to.
+
+        `knows`: a live node, whose word counts more than what claims elsewhere list of it without an end.
+        """
         nodes = self._tree.children(paths.NODES)
         folders = [paths.claims(node) for node in nodes]
         names = self._tree.children_many(folders)
@@ -81,10 +85,19 @@ class Strays:
             for name in some or ()
             if _key(name) in wanted
         ]
+        paths_of = [*held, *parked]
         found = [
-            decode(each.data, Claim) for each in self._tree.get_many([*held, *parked]) if each is not None
+            (path, decode(each.data, Claim))
+            for path, each in zip(paths_of, self._tree.get_many(paths_of), strict=True)
+            if each is not None
         ]
-        return {run.run_id for claim in found for run in claim.unfinished}
+        own = None if knows is None else paths.claims(knows) + "/"
+        return {
+            run.run_id
+            for path, claim in found
+            for run in claim.unfinished
+            if own is None or run.node != knows or not run.goes_on or path.startswith(own)
+        }
 
     def _give_up(self, lost: Sequence[Run], reason: str, epoch: int, now: datetime) -> None:
         def work(connection: Connection) -> list[Run]:

@@ -1,27 +1,21 @@
 """SQL is put back to a backup while nodes and ZooKeeper live on: nothing runs twice, and what is lost is told."""
 
-from collections import Counter
 from datetime import timedelta
 
 import pytest
-from support.backups import Backup, backup, put_back, without_node
+from support.backups import Backup, backup, doubled, put_back, restored, without_node, wrong
 from support.fakes import BEGIN
 from support.fleet import Fleet
 from support.labelled import EACH_MINUTE, NEVER, RUN, MakeFleet
-from support.promise import complaints
 
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.ledger import Result, Rules, Window
 from cronkeeper.common.model import Job, JobStatus, RunState
-from cronkeeper.common.store import audit, leader, nodes
+from cronkeeper.common.store import leader, nodes
 from cronkeeper.manager import ledger
 
 TICK = BEGIN + timedelta(seconds=30)
 MINUTE = timedelta(minutes=1)
-
-
-def doubled(fleet: Fleet) -> list[str]:
-    return [run_id for run_id, count in Counter(fleet.starts()).items() if count > 1]
 
 
 def restore(fleet: Fleet, copy: Backup, seconds: float = 25) -> None:
@@ -33,16 +27,6 @@ def results(fleet: Fleet, job: Job, minutes: int) -> list[Result]:
     """Of the first ticks."""
     window = Window(begin=TICK, end=TICK + minutes * MINUTE, now=fleet.time.now)
     return [entry.result for entry in ledger.of_job(fleet.desk, job.id, window, Rules()).ticks]
-
-
-def wrong(fleet: Fleet) -> list[str]:
-    """But for runs that SQL has forgotten, of which nobody has anything any more."""
-    return [each for each in complaints(fleet) if not each.endswith("was started and SQL does not know it")]
-
-
-def restored(fleet: Fleet) -> list[str]:
-    found = fleet.store.transaction(audit.listing)
-    return [entry.detail for entry in found if entry.action == "restored"]
 
 
 def epochs(fleet: Fleet) -> tuple[int, int]:
@@ -257,51 +241,6 @@ def test_it_is_put_back_twice_in_a_row(fleet: Fleet) -> None:
     assert fleet.job(job).name == job.name
     assert doubled(fleet) == []
     assert wrong(fleet) == []
-
-
-def test_a_leader_that_finds_sql_as_it_was_sets_nothing_right(fleet: Fleet) -> None:
-    job = fleet.submit(schedule=EACH_MINUTE)
-    fleet.until(TICK + timedelta(seconds=10))
-    for _ in range(3):
-        fleet.restart("first")
-        fleet.go(40)
-    assert restored(fleet) == []
-    assert Result.UNKNOWN not in results(fleet, job, 2)
-    assert fleet.job(job).rev == 1
-
-
-def test_a_tree_that_was_lost_is_not_taken_for_sql_that_was_put_back(fleet: Fleet) -> None:
-    job = fleet.submit(schedule=EACH_MINUTE)
-    fleet.go(100)
-    copy = fleet.copy_tree()
-    fleet.go(100)
-    fleet.lose_tree(copy)
-    fleet.go(60)
-    fleet.lose_tree()
-    fleet.go(60)
-    assert restored(fleet) == []
-    assert fleet.job(job).rev == 1
-    assert doubled(fleet) == []
-
-
-def test_where_each_has_forgotten_what_the_other_knows_nothing_is_done(
-    fleet: Fleet, caplog: pytest.LogCaptureFixture
-) -> None:
-    job = fleet.submit(schedule=EACH_MINUTE)
-    fleet.go(5)
-    mark = int(fleet.desk.tree.get(paths.MARK).data) + 1000
-    copy = backup(fleet.store)
-    fleet.restart("first")
-    fleet.go(40)
-    put_back(fleet.store, copy)
-    fleet.store.transaction(lambda connection: leader.set_mark(connection, mark, fleet.time.now))
-    before = fleet.claims()
-    fleet.restart("first")
-    fleet.go(40)
-    assert "they can't be of one fleet. Nothing is done" in caplog.text
-    assert fleet.claims().keys() == before.keys()
-    assert restored(fleet) == []
-    assert fleet.job(job).rev == 1
 
 
 def test_a_node_that_was_added_since_keeps_its_jobs_and_is_heard_once_it_is_added_again(
