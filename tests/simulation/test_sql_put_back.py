@@ -27,8 +27,9 @@ TOLD = 35.0
 FORGOTTEN = "was started and SQL does not know it"
 OF_THE_ONE_BEFORE = "no policy asks for another attempt after the one before"
 """That is found by what SQL says of it."""
-AUDITED = "the claim "
-"""It lists a run of which SQL has forgotten that it had ended: the auditor finds that, and is not played here."""
+AUDITED = ("is told as claimed: nothing of it goes on any more", "is still claimed")
+LISTS = "the claim "
+"""A run of which SQL has forgotten that it had ended: the auditor finds that, and is not played here."""
 
 
 class Theater(Stage):
@@ -65,7 +66,7 @@ def thrown(seed: int) -> Scenario:
 def is_forgotten(complaint: Complaint) -> bool:
     """Whether it is about what only SQL knew."""
     text = complaint.text
-    only = text.endswith((FORGOTTEN, OF_THE_ONE_BEFORE)) or text.startswith(AUDITED)
+    only = text.endswith((FORGOTTEN, OF_THE_ONE_BEFORE, *AUDITED)) or text.startswith(LISTS)
     return complaint.kind in ONLY_SQL_KNEW or only
 
 
