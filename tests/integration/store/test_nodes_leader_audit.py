@@ -99,7 +99,7 @@ def test_a_deposed_leader_writes_nothing(store: Store) -> None:
 
 def test_a_leader_of_an_sql_that_was_put_back_writes_nothing(store: Store) -> None:
     store.transaction(lambda conn: leader.take(conn, 0, 7, "one"))
-    with pytest.raises(leader.Deposed, match="SQL was put back .* it is at epoch 7, and was at 9"):
+    with pytest.raises(leader.Deposed, match="it is at epoch 7, and was at 9"):
         store.transaction(lambda conn: leader.fence(conn, 9))
 
 
