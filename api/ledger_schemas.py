@@ -14,7 +14,8 @@ _RESULT = (
     "ran; late: its first attempt began later than fleet.clock_grace and 2 s after it was due; skipped: it did not "
     "run, the reason says why; "
     "lost: its node was lost; open: it may still come, or its run goes on; unaccounted: nothing tells what became "
-    "of it; unknown: its run may have been removed as old."
+    "of it; unknown: its run may have been removed as old, or, as the reason says then, SQL was put "
+    "back to a backup."
 )
 
 
@@ -92,6 +93,13 @@ class SummarySchema(Schema):
         return super().get_attribute(obj, attr, default)
 
 
+class SpanSchema(Schema):
+    """A time of which the ledger has only a part."""
+
+    since = Instant(data_key="from")
+    until = Instant(data_key="to")
+
+
 class LedgerSchema(Schema):
     """The ticks of a job from `from` to before `to`, oldest first."""
 
@@ -101,6 +109,13 @@ class LedgerSchema(Schema):
         allow_none=True,
         metadata=about(
             "Since when it is known when the job was due: no ticks of before are told. Null: it never was."
+        ),
+    )
+    unvouched = fields.List(
+        fields.Nested(SpanSchema),
+        metadata=about(
+            "Times in the window of which SQL has forgotten what nodes did not tell again: it was put back to "
+            "a backup."
         ),
     )
     summary = fields.Nested(SummarySchema)

@@ -80,6 +80,8 @@ def sentence(found: dict[str, Any]) -> str:
     text = due + (f": {', '.join(some)}" if some else "")
     if counts["unexpected"]:
         text += f"; {counts['unexpected']} more ran unexpectedly"
+    for span in found.get("unvouched", ()):  # which an API of the version before does not tell
+        text += f"; SQL was put back: not all is known of {span['from']} to {span['to']}"
     if late is not None:
         how = ", ".join(f"{name} {_seconds(late[name])}" for name in ("p50", "p99", "max"))
         text += f"; from tick to start: {how}"

@@ -32,7 +32,7 @@ class Result(StrEnum):
     UNACCOUNTED = "unaccounted"
     """A hole: later ticks are accounted for since long, and of this one nothing tells."""
     UNKNOWN = "unknown"
-    """Its run may have been removed as old."""
+    """Its run may have been removed as old; or SQL was put back to a backup, and has forgotten it (the reason)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,14 @@ class Window:
     begin: datetime
     end: datetime
     now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A time, from the one instant to the other."""
+
+    since: datetime
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +105,8 @@ class Summary:
     """None where none ran."""
 
 
+PUT_BACK = "SQL was put back to a backup"
+"""Why nothing is known of a tick."""
 _RANGE = re.compile(r"\w+: the ticks from (\S+)Z to \S+Z")
 """How 0.1.0 told of a range."""
 
@@ -107,11 +117,12 @@ def ledger(
     window: Window,
     rules: Rules,
     forgotten: datetime | None = None,
+    unvouched: Sequence[Span] = (),
 ) -> list[Entry]:
     """What became of the ticks that are `due`, as `expected` gave them, and of those that ran without; in order.
 
     `runs` are those of ticks in the window and the next one after it, in any order. `forgotten` is the newest
-    tick of which the run was removed.
+    tick of which the run was removed; of what happened in the times `unvouched` only a part is known.
     """
     told = _Told(runs)
     entries = []
@@ -120,6 +131,8 @@ def ledger(
         run = told.of(tick)
         if run is not None:
             entries.append(_of_run(tick, run, told, rules))
+        elif any(_was_open(tick, period, told, span) for span in unvouched):
+            entries.append(Entry(tick=tick, result=Result.UNKNOWN, reason=PUT_BACK))
         else:
             entries.append(_of_none(tick, period, told, window.now - rules.patience, forgotten))
     entries += _unexpected({_name(tick) for tick, _ in due}, told, window, rules)
@@ -213,6 +226,13 @@ def _of_run(tick: datetime, run: Run, told: _Told, rules: Rules) -> Entry:
         started_at=run.started_at,
         node=run.node,
     )
+
+
+def _was_open(tick: datetime, period: Period, told: _Told, span: Span) -> bool:
+    """Whether it may have been dealt with in that time: when it began, it was to come or still waited."""
+    over = period.until is not None and period.until <= span.since
+    dealt_with = told.later_since is not None and told.later_since < span.since
+    return tick < span.until and not over and not dealt_with
 
 
 def _of_none(

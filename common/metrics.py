@@ -92,6 +92,11 @@ RUNS_LOST = Counter(
     "Runs that the leader gave up because their node is gone or was restarted, or nobody has them any more.",
     registry=MANAGER,
 )
+SQL_PUT_BACK = Counter(
+    "cronkeeper_manager_sql_put_back",
+    "How often this manager found SQL put back to a backup, and set right what it had forgotten.",
+    registry=MANAGER,
+)
 LEDGER_HOLES = Counter(
     "cronkeeper_manager_ledger_holes",
     "Ticks of which nothing tells what became of them, though later ones are accounted for; each once.",

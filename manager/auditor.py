@@ -16,7 +16,7 @@ from cronkeeper.common import metrics
 from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.expected import Dated, expected, periods
 from cronkeeper.common.ledger import Entry, Result, Rules, Window, ledger
-from cronkeeper.common.store import runs, schedules, ticks
+from cronkeeper.common.store import restored, runs, schedules, ticks
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager.chore import Chore
 from cronkeeper.manager.ledger import COPY
@@ -96,6 +96,7 @@ class Auditor(Chore):
         """What became of the next jobs' ticks, and whether these are the last jobs."""
         jobs = schedules.all_dated(connection, self._after, now - LOOK_BACK, JOBS)
         past = schedules.past(connection, [job.job_id for job in jobs])
+        unvouched = restored.spans(connection)
         found: list[_Looked] = []
         room = TICKS
         for job in jobs:
@@ -107,7 +108,8 @@ class Auditor(Chore):
             end = now if len(due) < TICKS else due[-1][0] + timedelta(microseconds=1)
             window = Window(begin=begin, end=max(begin, end), now=now)
             told = ticks.told(connection, job.job_id, COPY, begin, window.end) if due else []
-            found.append(_Looked(job, window, ledger(due, told, window, self._rules, job.forgotten_tick)))
+            entries = ledger(due, told, window, self._rules, job.forgotten_tick, unvouched)
+            found.append(_Looked(job, window, entries))
             room -= len(due)
         return found, len(jobs) < JOBS
 

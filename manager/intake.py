@@ -9,7 +9,7 @@ from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Delete, Op, Tree
 from cronkeeper.common.coordination.watch import ChildWatch
 from cronkeeper.common.model import Job, Run
-from cronkeeper.common.store import jobs, nodes, runs
+from cronkeeper.common.store import jobs, leader, nodes, runs
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager.asked import Asked, asked
 from cronkeeper.manager.leadership import Reign
@@ -29,6 +29,8 @@ class Pending:
     asked: Asked
     nodes: nodes.Roll | None
     """As SQL knows them; None where it was not looked at."""
+    mark: int
+    """The one that SQL has."""
 
 
 class Intake:
@@ -67,7 +69,9 @@ class Intake:
             page = jobs.unpublished(connection, self._scanned, SCAN_PAGE) if scan else []
             together = list({job.id: job for job in (*told_of, *page)}.values())
             known = nodes.roll(connection) if scan else None
-            return page, Pending(together, changes, runs.queued(connection), told, known)
+            return page, Pending(
+                together, changes, runs.queued(connection), told, known, leader.mark(connection)
+            )
 
         page, pending = self._store.transaction(work)
         if scan:

@@ -129,7 +129,7 @@ class Leader:
         if self._in_time():
             self._even_out(reign, board, clock)
         if self._in_time() and self._mark is not None:
-            self._mark.keep(clock)
+            self._mark.keep(now, clock)
         return wait
 
     def _in_time(self) -> bool:
@@ -195,6 +195,8 @@ class Leader:
         pending = self._intake.take(clock)
         if pending is None:
             return self._rules.renew_every
+        assert self._mark is not None
+        self._mark.see(pending.mark)
         if pending.nodes is not None:
             self._know_nodes(reign, board, pending.nodes, now, clock)
         for job in pending.jobs:

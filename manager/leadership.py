@@ -15,7 +15,7 @@ from cronkeeper.common.coordination.watch import ChildWatch
 from cronkeeper.common.model import Generation
 from cronkeeper.common.store import leader
 from cronkeeper.common.store.store import Store
-from cronkeeper.manager import lost_tree
+from cronkeeper.manager import lost_tree, put_back
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class Leadership:
         holder, epoch, mark = self._tree.get_many([paths.LEADER, paths.EPOCH, paths.MARK])
         if holder is None or holder.owner != session or session != reign.session:
             return False
-        return reign.begun_by(epoch) and mark is not None and _number(mark) >= reign.mark
+        return reign.begun_by(epoch) and mark is not None and put_back.number(mark) >= reign.mark
 
     def _holder(self) -> int | None:
         try:
@@ -127,10 +127,11 @@ class Leadership:
 
         The mark is the time at least: where SQL was put back too, it is above what the nodes have seen.
         """
-        for path in (paths.EPOCH, paths.MARK):
+        for path in (paths.EPOCH, paths.MARK, paths.NOTED):
             self._tree.ensure(path)
+        put_back.set_right(self._tree, self._store, self._name, now)
         known, mark = self._tree.get(paths.EPOCH), self._tree.get(paths.MARK)
-        in_tree, marked = _number(known), _number(mark)
+        in_tree, marked = put_back.number(known), put_back.number(mark)
 
         def take(connection: Connection) -> tuple[int, int]:
             in_sql = leader.read(connection)
@@ -147,9 +148,8 @@ class Leadership:
         number = max(marked, expected, int(now.timestamp())) + 1
         begin = SetData(paths.EPOCH, str(epoch).encode(), known.version)
         self._tree.commit([begin, SetData(paths.MARK, str(number).encode(), mark.version)])
-        self._store.transaction(partial(leader.note_mark, epoch=epoch, number=number))
-        return Reign(epoch, known.version + 1, session, number)
-
-
-def _number(node: Node) -> int:
-    return int(node.data) if node.data else 0
+        noted = partial(leader.note_mark, epoch=epoch, number=number, now=now, noted=expected)
+        self._store.transaction(noted)
+        reign = Reign(epoch, known.version + 1, session, number)
+        put_back.note(self._tree, reign.fence(), number)
+        return reign

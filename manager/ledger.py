@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 
 from cronkeeper.common.errors import Invalid
 from cronkeeper.common.expected import expected, periods
-from cronkeeper.common.ledger import Entry, Rules, Summary, Window, ledger, summary
-from cronkeeper.common.store import schedules, ticks
+from cronkeeper.common.ledger import Entry, Rules, Span, Summary, Window, ledger, summary
+from cronkeeper.common.store import restored, schedules, ticks
 from cronkeeper.manager.desk import Desk
 
 MOST = 10_000
@@ -26,6 +26,8 @@ class Ledger:
     known_from: datetime | None
     summary: Summary
     ticks: Sequence[Entry]
+    unvouched: Sequence[Span] = ()
+    """The times up to its end of which only a part is known, and that are not over before its begin."""
 
 
 def of_job(desk: Desk, job_id: int, window: Window, rules: Rules) -> Ledger:
@@ -45,8 +47,11 @@ def of_job(desk: Desk, job_id: int, window: Window, rules: Rules) -> Ledger:
             complaint = f"more than {MOST:,} ticks fell due until then; accepted: up to {due[-1][0]:%FT%TZ}"
             raise Invalid("not accepted as it is: to", {"to": [complaint]})
         runs = ticks.told(connection, job_id, COPY, window.begin, window.end)
-        entries = ledger(due, runs, window, rules, job.forgotten_tick)
+        unvouched = restored.spans(connection)
+        entries = ledger(due, runs, window, rules, job.forgotten_tick, unvouched)
         known_from = times[0].effective_from if times else None
-        return Ledger(window=window, known_from=known_from, summary=summary(entries), ticks=entries)
+        inside = [span for span in unvouched if span.since < window.end and span.until > window.begin]
+        counted = summary(entries)
+        return Ledger(window=window, known_from=known_from, summary=counted, ticks=entries, unvouched=inside)
 
     return desk.store.transaction(work)

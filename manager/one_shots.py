@@ -100,6 +100,6 @@ def _all_over(runs: Sequence[Run], old: datetime) -> bool:
     return (last.created_at if last.ended_at is None else last.ended_at) < old
 
 
-def _done(claim: Claim | None) -> bool:
+def _done(found: tuple[str, Claim] | None) -> bool:
     """Whether nothing of it goes on or waits. Where there is no claim nobody can tell."""
-    return claim is not None and all(run.outcome is not None for run in claim.unfinished)
+    return found is not None and all(run.outcome is not None for run in found[1].unfinished)

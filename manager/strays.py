@@ -1,8 +1,8 @@
 """Runs that SQL calls unfinished and nobody has: not the node, by its own word, and no claim. They are lost.
 
 Mostly a claim leads to them, see `settle`. But it lists a bounded number of ends, goes with a removed job, and an
-older copy of SQL tells of runs that have left it long since. So none of them is run again, whatever its policy: it
-may have succeeded, and told so.
+older copy of SQL tells of runs that have left it long since; or it has forgotten that one had ended which a claim
+elsewhere still lists. So none of them is run again, whatever its policy: it may have succeeded, and told so.
 """
 
 import logging
@@ -54,7 +54,7 @@ class Strays:
         if not missing:
             return
         claims = claims_of(self._tree, {(run.job_id, run.copy) for run in missing})
-        claimed = {run.run_id for claim in claims.values() for run in claim.unfinished}
+        claimed = _seen_to(claims.values(), None if live is None else node)
         facts = -1 if told is None else told.version
         nobodys = {run.id: run for run in missing if run.id not in claimed}
         suspects = {run_id: seen.get(run_id, _Suspect(now, facts)) for run_id in nobodys}
@@ -93,19 +93,32 @@ def _missing(old: Iterable[Run], live: Node | None, told: Node | None) -> list[R
     return [] if here is None else [run for run in old if run.id not in here]
 
 
-def claims_of(tree: Tree, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], Claim]:
-    """The claims of these copies of jobs, wherever they are. Raises: Unavailable."""
+def claims_of(tree: Tree, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], tuple[str, Claim]]:
+    """The claims of these copies of jobs, and the node that has each ("": it is parked). Raises: Unavailable."""
     nodes = tree.children(paths.NODES)
     folders = [paths.claims(node) for node in nodes]
     held = [
-        (_key(name), f"{folder}/{name}")
-        for folder, some in zip(folders, tree.children_many(folders), strict=True)
+        (_key(name), node, f"{paths.claims(node)}/{name}")
+        for node, some in zip(nodes, tree.children_many(folders), strict=True)
         for name in some or ()
         if _key(name) in wanted
     ]
-    places = [*held, *((key, paths.parked(*key)) for key in wanted)]
-    found = zip(places, tree.get_many([path for _, path in places]), strict=True)
-    return {key: decode(there.data, Claim) for (key, _), there in found if there is not None}
+    places = [*((key, "", paths.parked(*key)) for key in wanted), *held]
+    found = zip(places, tree.get_many([path for _, _, path in places]), strict=True)
+    return {key: (node, decode(there.data, Claim)) for (key, node, _), there in found if there is not None}
+
+
+def _seen_to(claims: Iterable[tuple[str, Claim]], knows: str | None) -> set[str]:
+    """The runs that claims list, and that somebody sees to.
+
+    `knows`: a live node, whose word counts more than what claims elsewhere list of it without an end.
+    """
+    return {
+        run.run_id
+        for node, claim in claims
+        for run in claim.unfinished
+        if knows is None or run.node != knows or not run.goes_on or node == knows
+    }
 
 
 def _key(name: str) -> tuple[int, int]:

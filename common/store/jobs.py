@@ -47,8 +47,8 @@ class Publication:
     placement: str | None
 
 
-def insert(conn: Connection, new: NewJob, actor: str, now: datetime) -> Job:
-    """Number a job. Nothing is due of it before `now`."""
+def insert(conn: Connection, new: NewJob, actor: str, now: datetime, number: int | None = None) -> Job:
+    """Number a job, where it has no number yet. Nothing is due of it before `now`."""
     values: dict[str, Any] = {field.name: getattr(new, field.name) for field in fields(NewJob)}
     values |= {
         "effective_from": now,
@@ -61,6 +61,7 @@ def insert(conn: Connection, new: NewJob, actor: str, now: datetime) -> Job:
     }
     artifact = values.pop("artifact")
     columns = values | _artifact_columns(artifact) | {"unpublished": True}
+    columns |= {} if number is None else {"id": number}
     key = conn.execute(_INSERT, columns).inserted_primary_key
     assert key is not None
     return Job(id=key[0], artifact=artifact, assigned_node=None, placement=None, ended_at=None, **values)
@@ -104,6 +105,11 @@ def listing(conn: Connection, query: JobQuery = _FIRST) -> list[Job]:
 def by_ids(conn: Connection, ids: Iterable[int]) -> list[Job]:
     """Those of the jobs that exist, in no order."""
     return [found for chunk in chunks(ids) for found in _jobs(conn, _BY_IDS, {"ids": chunk})]
+
+
+def not_ended(conn: Connection) -> list[Job]:
+    """All jobs that have not ended, in no order."""
+    return _jobs(conn, _JOB.where(job.c.ended_at.is_(None)))
 
 
 def unpublished(conn: Connection, after: int = 0, limit: int = 1000) -> list[Job]:

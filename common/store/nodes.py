@@ -11,6 +11,9 @@ from cronkeeper.common.model import Node
 
 from .schema import node
 
+NO_KEY = ""
+"""Of a node whose key went with what SQL was put back from: its reports are refused until it is added again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Roll:
@@ -36,6 +39,9 @@ def add(conn: Connection, new: Node) -> bool:
     try:
         conn.execute(sa.insert(node), values)
     except sa.exc.IntegrityError:
+        keyless = sa.and_(node.c.name == new.name, node.c.public_key == NO_KEY)
+        if conn.execute(sa.update(node).where(keyless).values(values)).rowcount == 1:
+            return True
         if get(conn, new.name).public_key != new.public_key:
             raise Conflict(f"there is a node {new.name} already, with another key") from None
         return False

@@ -39,14 +39,14 @@ def all_dated(conn: Connection, after: int, ended_since: datetime, limit: int) -
 def note_edit(conn: Connection, before: Job, after: Job) -> None:
     """Keep when the job was due, where the edit makes that another; `after.updated_at` is when."""
     if before.enabled and not after.enabled:
-        _note(conn, before, after.updated_at, SkipReason.PAUSED)
+        note(conn, before, after.updated_at, SkipReason.PAUSED)
     elif _when(before) != _when(after):
-        _note(conn, before, after.updated_at, SkipReason.EDITED)
+        note(conn, before, after.updated_at, SkipReason.EDITED)
 
 
 def note_removal(conn: Connection, job: Job, now: datetime) -> None:
     """Keep when the job was due that is removed now."""
-    _note(conn, job, now, SkipReason.REMOVED)
+    note(conn, job, now, SkipReason.REMOVED)
 
 
 def past(conn: Connection, job_ids: Iterable[int]) -> dict[int, list[Period]]:
@@ -81,7 +81,8 @@ def _when(job: Job) -> tuple[object, ...]:
     return job.schedule, job.at, job.timezone, job.effective_from
 
 
-def _note(conn: Connection, job: Job, until: datetime, reason: SkipReason) -> None:
+def note(conn: Connection, job: Job, until: datetime, reason: SkipReason) -> None:
+    """Keep when the job was due up to `until`, if it was."""
     if not job.enabled or job.schedule is None:
         return
     values = {

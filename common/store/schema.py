@@ -253,7 +253,18 @@ leader = _table(
     sa.Column("holder", sa.String(200)),
     # The last mark that the tree was seen to have; a tree below it was lost, or put back.
     sa.Column("tree_mark", Number),
+    # When that was written, by the clock of who led.
+    sa.Column("marked_at", Instant),
     sa.Column("writes", Number, nullable=False),
+)
+
+# Times of which SQL knows only what nodes told again: it was put back to what it had been when they began. The
+# epoch is the one in which that was set right.
+unvouched = _table(
+    "unvouched",
+    sa.Column("epoch", Number, primary_key=True, autoincrement=False),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("until", Instant, nullable=False),
 )
 
 audit = _table(

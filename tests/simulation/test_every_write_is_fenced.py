@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from support.backups import backup, put_back
 from support.fakes import Trouble
 from support.fleet import Fleet
 from support.labelled import EACH_MINUTE, NEVER, TICK
@@ -21,9 +22,16 @@ from cronkeeper.common.store.store import Store
 
 MANAGER = Path(cronkeeper.manager.__file__).parent
 OF_THE_FRONT_DESK = {"desk", "nodes", "jobs", "runs", "tokens", "reports", "ledger"}
-READ_ONLY = {"forgotten.park", "intake.take", "leader._look", "moves._look", "restoring.claims"}
+READ_ONLY = {
+    "forgotten.park",
+    "intake.take",
+    "leader._look",
+    "moves._look",
+    "restoring.claims",
+    "put_back.set_right",
+}
 """Functions with a transaction that writes nothing."""
-ELECTS = {"leadership._win", "leadership._begin"}
+ELECTS = {"leadership._win", "leadership._begin", "put_back._mend"}
 """Here the epoch comes about: by an ephemeral node, and by compare-and-set."""
 ON_REFUSAL = {"publish._check_epoch"}
 BY_THE_STORE = {"mark.keep"}
@@ -99,7 +107,7 @@ def calling(*methods: str) -> dict[str, str]:
     return found
 
 
-def a_life(fleet: Fleet) -> None:
+def a_life(fleet: Fleet, store: Store) -> None:
     """Everything that a leader ever writes something for."""
     machine = fleet.machines["alpha"]
     fleet.go(2)
@@ -120,6 +128,7 @@ def a_life(fleet: Fleet) -> None:
     fleet.go(4)
     fleet.remove(running)  # its run goes on, and nobody will report its end
     fleet.drain("beta")
+    copy = backup(store)
     fleet.go(60)
     fleet.undrain("beta")
     fleet.go(150)  # evened out
@@ -130,6 +139,8 @@ def a_life(fleet: Fleet) -> None:
     fleet.go(80)
     fleet.forget("alpha")
     fleet.go(30)
+    put_back(store, copy)
+    fleet.go(20)
     fleet.lose_tree(fleet.copy_tree() | {paths.MARK: Node(b"1", 1, 0)})
     fleet.go(40)
 
@@ -140,7 +151,7 @@ def test_every_write_of_a_leader_is_fenced_and_none_is_left_out(tmp_path: Path) 
     fleet = Fleet(tmp_path, blank(store), ("alpha", "beta"), {"leader": trouble})
     trouble.always(writes.bring)
     with writes.of(fleet, store):
-        a_life(fleet)
+        a_life(fleet, store)
     store.close()
     for who, ops in writes.batches:
         assert is_fenced(ops), f"{who} writes {ops}"
@@ -161,7 +172,7 @@ def is_fenced(ops: Sequence[Op]) -> bool:
             return True
         case [Create(path=paths.LEADER, ephemeral=True)]:
             return True
-        case [Create(path=paths.EPOCH | paths.MARK, data=b"")]:
+        case [Create(path=paths.EPOCH | paths.MARK | paths.NOTED, data=b"")]:
             return True
         case [SetData(path=paths.EPOCH), SetData(path=paths.MARK)]:
             return True

@@ -381,3 +381,32 @@ def test_a_one_shot_whose_attempt_waits_or_that_is_paused_is_not_done(audited: A
     assert [fleet.job(job).ended_at for job in (waiting, paused)] == [None, None]
     audited.go(5)
     assert fleet.job(waiting).ended_at is not None
+
+
+def test_a_run_that_a_claim_elsewhere_lists_and_of_which_sql_has_forgotten_the_end_is_lost(
+    make_fleet: Callable[..., Fleet],
+) -> None:
+    fleet = make_fleet("alpha", "beta")
+    audited = Audited(fleet)
+    for machine in fleet.machines.values():
+        machine.run_seconds = 40.0
+    job = fleet.submit(schedule="* * * * *")
+    fleet.go(33)
+    node, _ = fleet.claim(job)
+    fleet.stop(node)
+    fleet.go(15)
+    moved, claim = fleet.claim(job)
+    assert moved != node
+    (run,) = claim.unfinished
+    held = fleet.loops.pop("first")
+    fleet.work(node)
+    fleet.go(40)
+    assert state(fleet, run.run_id) is RunState.SUCCEEDED
+    set_back(fleet, run.run_id)
+    fleet.loops["first"] = held
+    for machine in fleet.machines.values():
+        machine.run_seconds = 1.0
+    audited.auditor = audited.another()
+    audited.go(8)
+    assert state(fleet, run.run_id) is RunState.LOST
+    assert run.run_id not in {each.run_id for each in fleet.claim(job)[1].unfinished}

@@ -1,4 +1,4 @@
-"""What is to become of runs that failed or were lost; the ledger; drained nodes; a tree that was lost.
+"""What is to become of runs that failed or were lost; the ledger; drained nodes; a tree or SQL that was put back.
 
 As in the first step, what was done before is left as it is.
 """
@@ -25,6 +25,7 @@ def upgrade() -> None:
     _column("job", sa.Column("when_isolated", WORD, nullable=False, server_default="finish"))
     _column("node", sa.Column("drained_at", INSTANT))
     _column("leader", sa.Column("tree_mark", NUMBER))
+    _column("leader", sa.Column("marked_at", INSTANT))
     _column("run", sa.Column("first_tick", INSTANT))
     _column("job", sa.Column("forgotten_tick", INSTANT))
     op.create_table(
@@ -43,6 +44,16 @@ def upgrade() -> None:
         mysql_collate="utf8mb4_bin",
     )
     _index("past_schedule", "until")
+    op.create_table(
+        "unvouched",
+        sa.Column("epoch", NUMBER, primary_key=True, autoincrement=False),
+        sa.Column("since", INSTANT, nullable=False),
+        sa.Column("until", INSTANT, nullable=False),
+        if_not_exists=True,
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_bin",
+    )
 
 
 def _column(table: str, column: sa.Column[object]) -> None:
