@@ -172,6 +172,8 @@ class Leader:
                 for key, target in chosen.items()
             ]
             done = carry_out(self._tree, reign, moves, dead=node)
+            if not done:
+                continue
             self._note(board, done)
             told = "node %s is gone: %d of its %d jobs moved"
             log.warning(told, node, len(done), len(placed), extra={"node": node})

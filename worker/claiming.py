@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
+from cronkeeper.common import isolation
 from cronkeeper.common.attempts import call_off
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Delete, Op
@@ -87,6 +88,10 @@ class Claiming:
             claim = call_off(claim, "the job was paused", now)
         claim = claims.prune(held.spec, claim, self._acknowledged[held.key], self._me)
         claim = claims.bounded(held.spec, claim)
+        if claim.alone and not isolation.goes_on(held.spec):
+            claim = replace(claim, alone=False)
+        if held.owed:  # alone: what starts after it must have a token above all that were given out here
+            return Looked(self._made(held, claim, trigger, [], ()))
         start: list[Unfinished] = []
         waits = None
         if trigger is not None:
@@ -119,7 +124,8 @@ class Claiming:
         return replace(again, start=(*ticks.start, *again.start), waits=waits)
 
     def _asked_for(self, held: Held, claim: Claim) -> Iterable[HandRun]:
-        return islice(self._inbox[held.key].values(), 0 if self.idle else claims.room_for_requests(claim))
+        none = self.idle or held.alone is not None
+        return islice(self._inbox[held.key].values(), 0 if none else claims.room_for_requests(claim))
 
     def landed(self, made: Made) -> None:
         """The change is in the tree: what it allows may happen."""
@@ -227,13 +233,11 @@ class Claiming:
         return claim, ready
 
     def _plan(self, held: Held, run: Unfinished, now: datetime) -> Plan:
-        assert held.version is not None
-        gen = held.name.gen
         return Plan(
             run_id=run.run_id,
             spec=held.spec,
-            gen=str(gen),
-            token=f"{gen.epoch}.{gen.counter}.{held.version + 1}",
+            gen=str(held.name.gen),
+            token=held.token,
             tick=run.tick,
             attempt=run.attempt,
             started_by=run.started_by,

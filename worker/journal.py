@@ -4,7 +4,7 @@ import contextlib
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -163,17 +163,22 @@ class Journal:
         if entry is not None and entry.outcome is None:
             self._timeouts.order(entry.folder, cause)
 
-    def start_cleared(self, now: datetime) -> list[Entry]:
-        """Start what may start and has what it needs; returns what has a process or an outcome now."""
+    def start_cleared(self, now: datetime, alone: Container[JobKey] | None = None) -> list[Entry]:
+        """Start what may start and has what it needs; returns what has a process or an outcome now.
+
+        `alone`: of these jobs only, and whatever the lease says.
+        """
         moved = []
         for run_id in sorted(self._waiting):
             entry = self.entries[run_id]
+            if alone is not None and entry.key not in alone:
+                continue
             if entry.doubtful_since is not None or not self._verdicts.this_boot(entry.folder):
                 self._look(entry, now)
             elif (cause := self._timeouts.ordered(run_id)) is not None:
                 self._cancel(entry, cause, now)
             else:
-                self._start(entry, now)
+                self._start(entry, now, alone=alone is not None)
             if entry.running or entry.outcome is not None:
                 self._waiting.discard(run_id)
                 moved.append(entry)
@@ -219,13 +224,13 @@ class Journal:
         self._unended.add(folder.plan.run_id)
         return entry
 
-    def _start(self, entry: Entry, now: datetime) -> None:
+    def _start(self, entry: Entry, now: datetime, *, alone: bool) -> None:
         spec = entry.folder.plan.spec
         try:
             script = self._script(entry)
             if spec.artifact is not None and script is None:
                 return
-            self.processes.start(entry.folder, self.account(spec.run_as), script)
+            self.processes.start(entry.folder, self.account(spec.run_as), script, alone=alone)
         except CronkeeperError as error:
             self.settle(entry, failed(str(error), now))
             return

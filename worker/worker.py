@@ -1,6 +1,7 @@
 """The worker's step: observe the claims, decide what is due, act. One thread, and no waiting but for answers."""
 
 import logging
+from collections.abc import Container
 from datetime import datetime, timedelta
 
 from cronkeeper.common.attempts import follows
@@ -13,6 +14,7 @@ from cronkeeper.worker import claims, figures, lease_file, reports, timetable
 from cronkeeper.worker.agenda import Agenda
 from cronkeeper.worker.assignment import Assignment, Change, Fate, Held, JobKey
 from cronkeeper.worker.claiming import Claiming, Made, job_key
+from cronkeeper.worker.isolated import Isolated, Write
 from cronkeeper.worker.journal import Entry
 from cronkeeper.worker.parts import Parts, Rules
 from cronkeeper.worker.places import Places, Turns
@@ -62,12 +64,14 @@ class Worker:
         """What had ended before the start: nobody is told of it until this is known to be the node's one worker."""
         self._knows_claims = False
         """Whether the claims were ever read: until then the crontab stays as it is."""
+        self._isolated = Isolated(parts, rules, self._assignment, self._claiming, self._agenda)
         figures.watch(parts, self._assignment.held, self._places)
 
     def start(self, now: datetime) -> None:
         """Pick up what an earlier daemon left: adopt the runs that live, report those that ended."""
         self._write_lease()
         self._parts.journal.load(now)
+        self._parts.alone.load()
         for entry in self._parts.journal.entries.values():
             if entry.outcome is not None:
                 self._left.append(entry)
@@ -90,6 +94,8 @@ class Worker:
             self._acknowledge(run_id)
         if clock >= self._next_try:
             self._with_tree(now, clock)
+        if not self._parts.lease.may_act(self._parts.lease.now()):
+            self._go_on_alone(now, self._parts.lease.now())
         if self._knows_claims:
             self._parts.table.keep(self._assignment.held.values(), now, clock)
         if self._parts.table.trusted != self._trusted:
@@ -104,7 +110,7 @@ class Worker:
     def _reload(self, now: datetime) -> None:
         live = self._parts.standing.reload(now)
         if live is not None:
-            self._places.total = live.max_running
+            self._places.total = self._isolated.places.total = live.max_running
             self._parts.journal.account = live.account
 
     def _take_filed(self, now: datetime) -> None:
@@ -140,6 +146,20 @@ class Worker:
                 log.warning("nothing is claimed until the tree answers: %s", error)
             self._complaint = str(error)
 
+    def _go_on_alone(self, now: datetime, clock: float) -> None:
+        """What nobody else may have begins all the same while the lease is over."""
+        begun = self._isolated.begin()
+        for held in begun:
+            self._places.drop(held.key)
+        self._take(Change(gained=tuple(begun)), now, clock)
+        made, looked_at = self._isolated.look(now, clock)
+        self._write(made, now, self._parts.alone.write)
+        self._start_cleared(now, self._isolated.keys)
+        if self._isolated.keys:  # a tree that answers too slowly is asked again, but not at once
+            self._next_try, self._next_renewal = max(self._next_try, clock + RETRY), 0.0
+        for key in looked_at:
+            self._schedule(key)
+
     def _renew(self, clock: float) -> None:
         if clock >= self._next_renewal:
             self._parts.lease.renew(self._parts.tree)
@@ -168,6 +188,7 @@ class Worker:
             self._parts.table.changed()
             for entry in self._claiming.release(self._assignment.may_hold, now):
                 self._end(entry, clock)
+        self._isolated.release(now)
         if look and clock >= self._next_sweep:
             self._parts.journal.sweep(held.spec for held in self._assignment.held.values())
             self._next_sweep = clock + SWEEP
@@ -236,8 +257,9 @@ class Worker:
         turns.give(len(looked.made.start))
         return [looked.made]
 
-    def _write(self, made: list[Made], now: datetime) -> None:
-        fates = self._assignment.write([each.write for each in made])
+    def _write(self, made: list[Made], now: datetime, write: Write | None = None) -> None:
+        write = self._assignment.write if write is None else write
+        fates = write([each.write for each in made])
         for each, fate in zip(made, fates, strict=True):
             held = each.write.held
             if fate is not Fate.LANDED:
@@ -246,6 +268,9 @@ class Worker:
                 self._agenda.touch(held.key, each.trigger)
                 continue
             self._claiming.landed(each)
+            if held.owed:
+                self._isolated.told(held)
+                self._agenda.touch(held.key, StartedBy.ADOPTION if each.trigger is None else each.trigger)
             for run in each.without_folder:
                 if run.outcome is not None:
                     self._parts.reporter.submit(reports.of_claimed(held, run, run.outcome))
@@ -253,8 +278,8 @@ class Worker:
             for skip in each.new_skips:
                 self._parts.reporter.submit(reports.of_skip(held, skip, self._rules.me.node, now))
 
-    def _start_cleared(self, now: datetime) -> None:
-        for entry in self._parts.journal.start_cleared(now):
+    def _start_cleared(self, now: datetime, alone: Container[JobKey] | None = None) -> None:
+        for entry in self._parts.journal.start_cleared(now, alone):
             if entry.outcome is not None:
                 self._end(entry, self._parts.lease.now())
             else:

@@ -25,6 +25,7 @@ from cronkeeper.manager import jobs, reports, runs
 from cronkeeper.manager import nodes as node_desk
 from cronkeeper.manager.desk import Desk, tell_leader
 from cronkeeper.manager.leader import Leader, LeaderRules
+from cronkeeper.worker.alone import Alone
 from cronkeeper.worker.claims import Me
 from cronkeeper.worker.journal import Journal
 from cronkeeper.worker.mark_seen import MarkSeen
@@ -223,6 +224,7 @@ class Fleet:
             spool=FakeSpool(machine),  # type: ignore[arg-type]
             journal=Journal(machine.runs, processes, self.files, account, machine.boot_id, self.time),
             waker=bell,  # type: ignore[arg-type]
+            alone=Alone(machine.home / "alone"),
             **others,
         )
 
