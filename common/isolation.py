@@ -1,6 +1,6 @@
 """Jobs whose ticks go on beginning on a node that is cut off: who may say so, pure."""
 
-from cronkeeper.common.model import Definition, OnNodeLoss, WhenIsolated
+from cronkeeper.common.model import Definition, OnNodeLoss, Spec, WhenIsolated
 
 
 def only_here(job: Definition) -> bool:
@@ -9,8 +9,13 @@ def only_here(job: Definition) -> bool:
 
 
 def goes_on(job: Definition) -> bool:
-    """Whether its node may start its ticks without asking anybody."""
+    """Whether the job asks for that, and may."""
     return job.when_isolated is WhenIsolated.RUN and complaint(job) is None
+
+
+def by_itself(spec: Spec) -> bool:
+    """Whether the node that it is published to may; not where the job is about to leave it."""
+    return goes_on(spec) and not spec.resting
 
 
 def complaint(job: Definition) -> str | None:

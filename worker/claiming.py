@@ -88,7 +88,7 @@ class Claiming:
             claim = call_off(claim, "the job was paused", now)
         claim = claims.prune(held.spec, claim, self._acknowledged[held.key], self._me)
         claim = claims.bounded(held.spec, claim)
-        if claim.alone and not isolation.goes_on(held.spec):
+        if claim.alone and not isolation.by_itself(held.spec):
             claim = replace(claim, alone=False)
         if held.owed:  # alone: what starts after it must have a token above all that were given out here
             return Looked(self._made(held, claim, trigger, [], ()))

@@ -110,4 +110,4 @@ class Isolated:
 def _may_go_on(held: Held) -> bool:
     """Whether nobody else may have it; where a run by hand may have been claimed the tree has to be asked first."""
     asks = held.sent is not None and held.sent.also
-    return held.claim.alone and isolation.goes_on(held.spec) and not asks
+    return held.claim.alone and isolation.by_itself(held.spec) and not asks

@@ -1,10 +1,7 @@
 """The claim in the tree and what the node wrote down while it was cut off, brought together: pure."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from itertools import groupby
-
-from cronkeeper.common.model import Claim, RunState, Skip, SkipReason, Spec, Unfinished, replace
+from cronkeeper.common.model import Claim, RunState, Skip, Spec, Unfinished, replace
+from cronkeeper.common.passed_over import passed_over
 from cronkeeper.common.schedule import next_tick
 from cronkeeper.worker.alone import Local
 
@@ -17,8 +14,8 @@ def merged(told: Claim, spec: Spec, local: Local) -> Claim:
     watermark = max((each for each in (told.watermark, mine) if each is not None), default=None)
     skips = [left for skip in told.skips if (left := _left(skip, local)) is not None]
     skips += [skip for skip in local.claim.skips if skip not in skips]
-    if mine is not None and _timed(spec) != _timed(local.spec):
-        skips += _passed_over(spec, local.spec, told.watermark, mine)
+    if mine is not None:
+        skips += passed_over(spec, local.spec, told.watermark, mine)
     return replace(told, watermark=watermark, unfinished=_unfinished(told, local), skips=tuple(skips))
 
 
@@ -50,30 +47,3 @@ def _left(skip: Skip, local: Local) -> Skip | None:
         return None
     first = next_tick(local.spec, mine) if skip.first <= mine else skip.first
     return None if first is None or first > skip.last else replace(skip, first=first)
-
-
-def _timed(spec: Spec) -> tuple[object, ...]:
-    return spec.schedule, spec.timezone, spec.at, spec.effective_from
-
-
-def _passed_over(spec: Spec, old: Spec, after: datetime | None, through: datetime) -> list[Skip]:
-    """Ticks of the schedule as it was edited meanwhile, which the node did not know: it went by the old one."""
-    skips = []
-    for known, group in groupby(_compared(spec, old, after, through), key=lambda each: each[1]):
-        if not known:
-            ticks = [tick for tick, _ in group]
-            skips.append(Skip(first=ticks[0], last=ticks[-1], reason=SkipReason.EDITED))
-    return skips
-
-
-def _compared(
-    spec: Spec, old: Spec, after: datetime | None, through: datetime
-) -> Iterator[tuple[datetime, bool]]:
-    """The ticks in between by the new schedule, and whether each is one of the old too."""
-    start = datetime.min.replace(tzinfo=UTC) if after is None else after
-    tick, other = next_tick(spec, start), next_tick(old, start)
-    while tick is not None and tick <= through:
-        while other is not None and other < tick:
-            other = next_tick(old, other)
-        yield tick, other == tick
-        tick = next_tick(spec, tick)

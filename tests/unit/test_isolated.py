@@ -1,7 +1,9 @@
 """A node is cut off, and jobs that nobody else may have go on there: each tick begins once, and all is told."""
 
+import shutil
 from collections import Counter
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -222,11 +224,12 @@ def test_while_the_disk_is_full_nothing_begins_and_what_is_late_begins_once_ther
 
 @pytest.mark.parametrize("bring", [lose_call, lose_reply, crash_before, crash_after])
 def test_whatever_call_is_lost_at_the_cut_or_at_the_heal_no_tick_begins_twice_or_not_at_all(
-    make_fleet: MakeFleet, bring: Any
+    make_fleet: MakeFleet, bring: Any, tmp_path: Path
 ) -> None:
     at, calls = 0, 1
     while at < calls:
         trouble = Trouble()
+        shutil.rmtree(tmp_path / "alpha", ignore_errors=True)
         fleet = make_fleet("alpha", trouble={"worker": trouble})
         fleet.submit(**ALONE)
         fleet.until(TICK - timedelta(seconds=1))
