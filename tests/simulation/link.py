@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from simulation.scenario import Event, Fault, Strike
-from support.fakes import Crash, Trouble
+from support.fakes import HERE, Crash, Trouble
 
 from cronkeeper.common.coordination.embedded_nodes import Nodes
 from cronkeeper.common.coordination.tree import Batch, Node
@@ -14,7 +14,7 @@ from cronkeeper.common.errors import CronkeeperError, Unavailable
 
 T = TypeVar("T")
 
-PARTS = {"sql": "sql", "report": "api", "start": "machine"}
+PARTS = {"sql": "sql", "report": "api", "start": "machine", "disk": "machine"}
 """What a call of that name goes to; all others go to the tree."""
 REFUSED = {Fault.CUT_IN, Fault.SILENCE, Fault.NO_SQL, Fault.CUT}
 UNHEARD = {Fault.CUT_OUT, Fault.DEAF}
@@ -39,11 +39,7 @@ class Armed:
         """Whether this is the call; those before it are counted."""
         wanted = self.event.calls
         lost = self.event.what in (Strike.LOSE_CALL, Strike.LOSE_REPLY)
-        if (
-            (call == "report") != (wanted == "report")
-            or wanted not in ("", call)
-            or (lost and call == "start")
-        ):
+        if (call == "report") != (wanted == "report") or wanted not in ("", call) or (lost and call in HERE):
             return False
         self.passed += 1
         return self.passed > self.event.nth

@@ -25,7 +25,6 @@ from cronkeeper.manager import jobs, reports, runs
 from cronkeeper.manager import nodes as node_desk
 from cronkeeper.manager.desk import Desk, tell_leader
 from cronkeeper.manager.leader import Leader, LeaderRules
-from cronkeeper.worker.alone import Alone
 from cronkeeper.worker.claims import Me
 from cronkeeper.worker.journal import Journal
 from cronkeeper.worker.mark_seen import MarkSeen
@@ -34,6 +33,7 @@ from cronkeeper.worker.parts import Parts, Rules
 from cronkeeper.worker.safekeeping import Safekeeping
 from cronkeeper.worker.worker import Worker
 
+from .disks import TroubledAlone
 from .fakes import (
     Bell,
     Crash,
@@ -224,7 +224,7 @@ class Fleet:
             spool=FakeSpool(machine),  # type: ignore[arg-type]
             journal=Journal(machine.runs, processes, self.files, account, machine.boot_id, self.time),
             waker=bell,  # type: ignore[arg-type]
-            alone=Alone(machine.home / "alone"),
+            alone=TroubledAlone(machine.home / "alone", trouble),
             **others,
         )
 
