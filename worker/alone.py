@@ -46,16 +46,7 @@ class Alone:
         self._folder = folder
         self.records: dict[JobKey, Local] = {}
         self._full = False
-
-    def load(self) -> None:
-        """Read what an earlier daemon left. A file that was not written to its end tells of nothing that began."""
-        for path in sorted(self._folder.glob("[0-9]*")):
-            try:
-                local = decode(path.read_bytes(), Local)
-            except (OSError, ValueError) as error:
-                log.warning("%s is passed over: %s", path, error)
-                continue
-            self.records[local.key] = local
+        self._load()
 
     def begin(self, held: Held) -> bool:
         """Have a claim of the tree go on here; False where that can't be written down.
@@ -108,6 +99,16 @@ class Alone:
             self._path(key).unlink(missing_ok=True)
         if gone:
             self._sync_folder()
+
+    def _load(self) -> None:
+        """Read what an earlier daemon left. A file that was not written to its end tells of nothing that began."""
+        for path in sorted(self._folder.glob("[0-9]*")):
+            try:
+                local = decode(path.read_bytes(), Local)
+            except (OSError, ValueError) as error:
+                log.warning("%s is passed over: %s", path, error)
+                continue
+            self.records[local.key] = local
 
     def _put(self, local: Local, *, durable: bool) -> bool:
         path = self._path(local.key)

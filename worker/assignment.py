@@ -17,6 +17,12 @@ JobKey = tuple[int, int]
 """(job, copy)"""
 
 
+def job_key(run_id: str) -> JobKey:
+    """Which job a run is of."""
+    job_id, copy, _ = run_id.split(".", 2)
+    return int(job_id), int(copy)
+
+
 @dataclass(slots=True)
 class Held:
     """One claim. `version` is None while it is not known whether the last write landed."""

@@ -14,7 +14,7 @@ from cronkeeper.common.coordination.tree import Delete, Op
 from cronkeeper.common.log import about
 from cronkeeper.common.model import Claim, HandRun, Outcome, RunState, Skip, StartedBy, Unfinished
 from cronkeeper.worker import attempts, claims
-from cronkeeper.worker.assignment import Held, JobKey, Write
+from cronkeeper.worker.assignment import Held, JobKey, Write, job_key
 from cronkeeper.worker.journal import Entry, Journal
 from cronkeeper.worker.run_folder import NoRoom, Plan
 
@@ -83,13 +83,7 @@ class Claiming:
 
         With no `trigger` the ticks are not looked at.
         """
-        claim = attempts.note_ends(held.spec, held.claim, self._outcomes(held.claim))
-        if not held.spec.enabled and not held.spec.resting:
-            claim = call_off(claim, "the job was paused", now)
-        claim = claims.prune(held.spec, claim, self._acknowledged[held.key], self._me)
-        claim = claims.bounded(held.spec, claim)
-        if claim.alone and not isolation.by_itself(held.spec):
-            claim = replace(claim, alone=False)
+        claim = self._brought_up(held, now)
         if held.owed:  # alone: what starts after it must have a token above all that were given out here
             return Looked(self._made(held, claim, trigger, [], ()))
         start: list[Unfinished] = []
@@ -112,6 +106,15 @@ class Claiming:
             return Looked(None, waits)
         claim, ready = self._make_folders(held, claim, start, now)
         return Looked(self._made(held, claim, trigger, ready, tuple(handed)), waits)
+
+    def _brought_up(self, held: Held, now: datetime) -> Claim:
+        """The claim with all that is known of what it lists, and without what is dealt with."""
+        claim = attempts.note_ends(held.spec, held.claim, self._outcomes(held.claim))
+        if not held.spec.enabled and not held.spec.resting:
+            claim = call_off(claim, "the job was paused", now)
+        claim = claims.prune(held.spec, claim, self._acknowledged[held.key], self._me)
+        claim = claims.bounded(held.spec, claim)
+        return replace(claim, alone=False) if claim.alone and not isolation.by_itself(held.spec) else claim
 
     def _due(self, held: Held, claim: Claim, look: claims.Look) -> claims.Decision:
         """The ticks that may start now, and the attempts that follow others and are not replaced by a tick."""
@@ -273,9 +276,3 @@ class Claiming:
 
     def _runs(self, key: JobKey) -> list[str]:
         return list(self._journal.by_job.get(key, ()))
-
-
-def job_key(run_id: str) -> JobKey:
-    """Which job a run is of."""
-    job_id, copy, _ = run_id.split(".", 2)
-    return int(job_id), int(copy)

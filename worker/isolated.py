@@ -1,13 +1,14 @@
 """Rounds without the tree: while the lease is over, jobs that nobody else may have go on by what the node wrote."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from cronkeeper.common import isolation
 from cronkeeper.common.model import StartedBy
 from cronkeeper.worker import assignment, reports
 from cronkeeper.worker.agenda import Agenda
-from cronkeeper.worker.assignment import Assignment, Fate, Held, JobKey
+from cronkeeper.worker.assignment import Assignment, Change, Fate, Held, JobKey
 from cronkeeper.worker.claiming import Claiming, Made
 from cronkeeper.worker.merging import merged
 from cronkeeper.worker.parts import Parts, Rules
@@ -18,23 +19,52 @@ MOST = 64
 Write = Callable[[Sequence[assignment.Write]], list[Fate]]
 
 
+@dataclass(frozen=True, slots=True)
+class Deeds:
+    """What a round with the tree does too."""
+
+    take: Callable[[Change, datetime, float], None]
+    write: Callable[[list[Made], datetime, Write], None]
+    start: Callable[[datetime, set[JobKey]], None]
+    schedule: Callable[[JobKey], None]
+
+
 class Isolated:
     """Of one worker. `keys` are the jobs that go on now."""
 
     def __init__(
-        self, parts: Parts, rules: Rules, held: Assignment, claiming: Claiming, agenda: Agenda
+        self, parts: Parts, rules: Rules, held: Assignment, claiming: Claiming, agenda: Agenda, deeds: Deeds
     ) -> None:
         self._parts = parts
         self._rules = rules
         self._assignment = held
         self._claiming = claiming
         self._agenda = agenda
+        self._deeds = deeds
         self.places = Places(rules.max_running)
         self.keys: set[JobKey] = set()
         self._idle = False
         held.merge = self._merge
 
-    def begin(self) -> list[Held]:
+    def go_on(self, now: datetime, drop: Callable[[JobKey], None]) -> bool:
+        """A round, where the lease is over; False where nothing may go on. `drop`: it waits for no place there."""
+        clock = self._parts.lease.now()
+        if self._parts.lease.may_act(clock):
+            return False
+        begun = self._begin()
+        for held in begun:
+            drop(held.key)
+        self._deeds.take(Change(gained=tuple(begun)), now, clock)
+        if not self.keys:
+            return False
+        made, looked_at = self._look(now, clock)
+        self._deeds.write(made, now, self._parts.alone.write)
+        self._deeds.start(now, self.keys)
+        for key in looked_at:
+            self._deeds.schedule(key)
+        return True
+
+    def _begin(self) -> list[Held]:
         """Have go on what may and does not yet; returns that, to be looked at as a claim that was just read."""
         begun = [] if self._assignment.listed else self._adopt()
         for key, held in self._assignment.held.items():
@@ -44,10 +74,8 @@ class Isolated:
         self.keys = {key for key, held in self._assignment.held.items() if held.alone is not None}
         return begun
 
-    def look(self, now: datetime, clock: float) -> tuple[list[Made], list[JobKey]]:
+    def _look(self, now: datetime, clock: float) -> tuple[list[Made], list[JobKey]]:
         """The changes that claims need now, and the jobs that were looked at."""
-        if not self.keys:
-            return [], []
         idle = not self._parts.standing.clocks.may_go_on(now, clock)
         if self._idle and not idle:
             self._agenda.touch_all(self.keys, StartedBy.CLOCK)
@@ -70,10 +98,13 @@ class Isolated:
                 made.append(looked.made)
         return made, [] if idle else list(looks)
 
-    def told(self, held: Held) -> None:
-        """The tree has what was written here."""
-        held.owed = False
-        self._parts.alone.drop([held.key])
+    def landed(self, made: Made) -> None:
+        """Where the tree was owed what was written here it has that now, and it is seen what is due."""
+        held = made.write.held
+        if held.owed:
+            held.owed = False
+            self._parts.alone.drop([held.key])
+            self._agenda.touch(held.key, StartedBy.ADOPTION if made.trigger is None else made.trigger)
 
     def release(self, now: datetime) -> None:
         """Let go of what was written and is needed no more: nothing was claimed by it, or the job has left.

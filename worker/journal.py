@@ -13,7 +13,7 @@ from typing import Protocol
 from cronkeeper.common.clock import uptime
 from cronkeeper.common.errors import CronkeeperError
 from cronkeeper.common.model import Outcome, RunState, Spec, replace
-from cronkeeper.worker.assignment import JobKey
+from cronkeeper.worker.assignment import JobKey, job_key
 from cronkeeper.worker.process import Account, CannotStart, Processes
 from cronkeeper.worker.run_folder import Plan, RunFolder, Started, Stopped, load_all
 from cronkeeper.worker.timeouts import Timeouts, end_of
@@ -164,15 +164,10 @@ class Journal:
             self._timeouts.order(entry.folder, cause)
 
     def start_cleared(self, now: datetime, alone: Container[JobKey] | None = None) -> list[Entry]:
-        """Start what may start and has what it needs; returns what has a process or an outcome now.
-
-        `alone`: of these jobs only, and whatever the lease says.
-        """
+        """Start what may; returns what has a process or an end now. `alone`: these jobs only, without a lease."""
         moved = []
-        for run_id in sorted(self._waiting):
+        for run_id in sorted(each for each in self._waiting if alone is None or job_key(each) in alone):
             entry = self.entries[run_id]
-            if alone is not None and entry.key not in alone:
-                continue
             if entry.doubtful_since is not None or not self._verdicts.this_boot(entry.folder):
                 self._look(entry, now)
             elif (cause := self._timeouts.ordered(run_id)) is not None:

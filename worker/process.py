@@ -71,14 +71,9 @@ class Processes:
         return self._epoll.fileno()
 
     def start(self, folder: RunFolder, account: Account, script: Path | None, *, alone: bool = False) -> None:
-        """Start the wrapper, which starts the command if nobody has yet and the lease still holds.
+        """Start the wrapper, which starts the command if nobody has yet and the lease holds; `alone`: without one.
 
-        Args:
-            script: the file to run; None where the plan has a command for the shell.
-            alone: whatever the lease says, since nobody else may start it.
-
-        Raises:
-            CannotStart: no process could be made, or this daemon may not act for that user.
+        `script` is the file to run; None: the plan has a command. Raises: CannotStart, with the reason.
         """
         user = _as_user(account)
         with contextlib.ExitStack() as stack:

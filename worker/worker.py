@@ -1,7 +1,6 @@
 """The worker's step: observe the claims, decide what is due, act. One thread, and no waiting but for answers."""
 
 import logging
-from collections.abc import Container
 from datetime import datetime, timedelta
 
 from cronkeeper.common.attempts import follows
@@ -9,12 +8,13 @@ from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import NoNode
 from cronkeeper.common.coordination.watch import ChildWatch
 from cronkeeper.common.errors import Unavailable
-from cronkeeper.common.model import HandRun, StartedBy, Unfinished, decode
+from cronkeeper.common.model import StartedBy, Unfinished
 from cronkeeper.worker import claims, figures, lease_file, reports, timetable
 from cronkeeper.worker.agenda import Agenda
-from cronkeeper.worker.assignment import Assignment, Change, Fate, Held, JobKey
-from cronkeeper.worker.claiming import Claiming, Made, job_key
-from cronkeeper.worker.isolated import Isolated, Write
+from cronkeeper.worker.assignment import Assignment, Change, Fate, Held, JobKey, job_key
+from cronkeeper.worker.claiming import Claiming, Made
+from cronkeeper.worker.inbox import Inbox
+from cronkeeper.worker.isolated import Deeds, Isolated, Write
 from cronkeeper.worker.journal import Entry
 from cronkeeper.worker.parts import Parts, Rules
 from cronkeeper.worker.places import Places, Turns
@@ -52,7 +52,7 @@ class Worker:
         self.running = self.waiting = 0
         """How many runs have not ended here, and how many jobs wait for a place, as of the last round."""
         self._claims_watch = ChildWatch(parts.tree, paths.claims(rules.me.node), parts.waker.set)
-        self._inbox_watch = ChildWatch(parts.tree, paths.inbox(rules.me.node), parts.waker.set)
+        self._inbox = Inbox(parts.tree, rules.me.node, parts.waker.set)
         self._next_renewal = self._next_resync = self._next_try = self._next_doubt = 0.0
         self._next_sweep = parts.lease.now() + SWEEP
         self._trusted = False
@@ -64,14 +64,14 @@ class Worker:
         """What had ended before the start: nobody is told of it until this is known to be the node's one worker."""
         self._knows_claims = False
         """Whether the claims were ever read: until then the crontab stays as it is."""
-        self._isolated = Isolated(parts, rules, self._assignment, self._claiming, self._agenda)
+        deeds = Deeds(self._take, self._write, self._start_cleared, self._schedule)
+        self._isolated = Isolated(parts, rules, self._assignment, self._claiming, self._agenda, deeds)
         figures.watch(parts, self._assignment.held, self._places)
 
     def start(self, now: datetime) -> None:
         """Pick up what an earlier daemon left: adopt the runs that live, report those that ended."""
         self._write_lease()
         self._parts.journal.load(now)
-        self._parts.alone.load()
         for entry in self._parts.journal.entries.values():
             if entry.outcome is not None:
                 self._left.append(entry)
@@ -94,8 +94,8 @@ class Worker:
             self._acknowledge(run_id)
         if clock >= self._next_try:
             self._with_tree(now, clock)
-        if not self._parts.lease.may_act(self._parts.lease.now()):
-            self._go_on_alone(now, self._parts.lease.now())
+        if self._isolated.go_on(now, self._places.drop):  # one that answers slowly is not asked again at once
+            self._next_try, self._next_renewal = max(self._next_try, clock + RETRY), 0.0
         if self._knows_claims:
             self._parts.table.keep(self._assignment.held.values(), now, clock)
         if self._parts.table.trusted != self._trusted:
@@ -146,20 +146,6 @@ class Worker:
                 log.warning("nothing is claimed until the tree answers: %s", error)
             self._complaint = str(error)
 
-    def _go_on_alone(self, now: datetime, clock: float) -> None:
-        """What nobody else may have begins all the same while the lease is over."""
-        begun = self._isolated.begin()
-        for held in begun:
-            self._places.drop(held.key)
-        self._take(Change(gained=tuple(begun)), now, clock)
-        made, looked_at = self._isolated.look(now, clock)
-        self._write(made, now, self._parts.alone.write)
-        self._start_cleared(now, self._isolated.keys)
-        if self._isolated.keys:  # a tree that answers too slowly is asked again, but not at once
-            self._next_try, self._next_renewal = max(self._next_try, clock + RETRY), 0.0
-        for key in looked_at:
-            self._schedule(key)
-
     def _renew(self, clock: float) -> None:
         if clock >= self._next_renewal:
             self._parts.lease.renew(self._parts.tree)
@@ -192,17 +178,9 @@ class Worker:
         if look and clock >= self._next_sweep:
             self._parts.journal.sweep(held.spec for held in self._assignment.held.values())
             self._next_sweep = clock + SWEEP
-        if look or self._inbox_watch.fired:
-            self._read_inbox()
-
-    def _read_inbox(self) -> None:
-        node = self._rules.me.node
-        self._inbox_watch.arm()
-        names = self._parts.tree.children(paths.inbox(node))
-        entries = self._parts.tree.get_many([paths.inbox_entry(node, name) for name in names])
-        hand_runs = [decode(entry.data, HandRun) for entry in entries if entry is not None]
-        for key in self._claiming.requests(hand_runs):
-            self._agenda.touch(key)
+        if look or self._inbox.fired:
+            for key in self._claiming.requests(self._inbox.read()):
+                self._agenda.touch(key)
 
     def _take(self, change: Change, now: datetime, clock: float) -> None:
         for held in change.lost:
@@ -258,8 +236,7 @@ class Worker:
         return [looked.made]
 
     def _write(self, made: list[Made], now: datetime, write: Write | None = None) -> None:
-        write = self._assignment.write if write is None else write
-        fates = write([each.write for each in made])
+        fates = (self._assignment.write if write is None else write)([each.write for each in made])
         for each, fate in zip(made, fates, strict=True):
             held = each.write.held
             if fate is not Fate.LANDED:
@@ -268,9 +245,7 @@ class Worker:
                 self._agenda.touch(held.key, each.trigger)
                 continue
             self._claiming.landed(each)
-            if held.owed:
-                self._isolated.told(held)
-                self._agenda.touch(held.key, StartedBy.ADOPTION if each.trigger is None else each.trigger)
+            self._isolated.landed(each)
             for run in each.without_folder:
                 if run.outcome is not None:
                     self._parts.reporter.submit(reports.of_claimed(held, run, run.outcome))
@@ -278,7 +253,7 @@ class Worker:
             for skip in each.new_skips:
                 self._parts.reporter.submit(reports.of_skip(held, skip, self._rules.me.node, now))
 
-    def _start_cleared(self, now: datetime, alone: Container[JobKey] | None = None) -> None:
+    def _start_cleared(self, now: datetime, alone: set[JobKey] | None = None) -> None:
         for entry in self._parts.journal.start_cleared(now, alone):
             if entry.outcome is not None:
                 self._end(entry, self._parts.lease.now())

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from simulation.scenario import Event, Fault, Strike
-from support.fakes import HERE, Crash, Trouble
+from support.fakes import Crash, Trouble
 
 from cronkeeper.common.coordination.embedded_nodes import Nodes
 from cronkeeper.common.coordination.tree import Batch, Node
@@ -39,7 +39,11 @@ class Armed:
         """Whether this is the call; those before it are counted."""
         wanted = self.event.calls
         lost = self.event.what in (Strike.LOSE_CALL, Strike.LOSE_REPLY)
-        if (call == "report") != (wanted == "report") or wanted not in ("", call) or (lost and call in HERE):
+        if (
+            (call == "report") != (wanted == "report")
+            or wanted not in ("", call)
+            or (lost and PARTS.get(call) == "machine")
+        ):
             return False
         self.passed += 1
         return self.passed > self.event.nth
