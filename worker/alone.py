@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from cronkeeper.common.clock import same_boot
 from cronkeeper.common.model import Claim, ClaimName, Spec, decode, encode, replace
 from cronkeeper.worker.assignment import Fate, Held, JobKey, Write
 
@@ -19,8 +20,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Local:
-    """One job's. `spec` and `name` are what the node knew of it when it was cut off."""
+    """One job's. `spec` and `name` are what the node knew of it when it was cut off, in that boot."""
 
+    boot_id: str
     name: str
     spec: Spec
     newest: int
@@ -42,8 +44,9 @@ class Local:
 class Alone:
     """Those of one node. `records` is what the files say."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, boot_id: str) -> None:
         self._folder = folder
+        self._boot_id = boot_id
         self.records: dict[JobKey, Local] = {}
         self._full = False
         self._load()
@@ -58,6 +61,7 @@ class Alone:
         claim = held.claim if held.sent is None else held.sent.claim
         listed = {run.run_id for run in (*held.claim.unfinished, *claim.unfinished)}
         local = Local(
+            boot_id=self._boot_id,
             name=str(held.name),
             spec=held.spec,
             newest=held.newest,
@@ -72,11 +76,19 @@ class Alone:
         return True
 
     def adopted(self) -> Iterable[Held]:
-        """The claims as the files have them, for a daemon that was started again and can't ask the tree."""
+        """The claims as the files have them, for a daemon that was started again and can't ask the tree.
+
+        Not after a reboot: this may be a copy of the machine then, and the other one goes on.
+        """
         for local in self.records.values():
-            held = Held(ClaimName.parse(local.name), local.spec, local.claim, None)
-            held.newest, held.alone = local.newest, local.count
-            yield held
+            if same_boot(local.boot_id, self._boot_id):
+                yield self.held(local)
+
+    def held(self, local: Local) -> Held:
+        """The claim as its file has it."""
+        held = Held(ClaimName.parse(local.name), local.spec, local.claim, None)
+        held.newest, held.alone = local.newest, local.count
+        return held
 
     def write(self, writes: Sequence[Write]) -> list[Fate]:
         """`Assignment.write`, onto the disk; refused where there is no room."""
@@ -94,11 +106,13 @@ class Alone:
 
     def drop(self, keys: Iterable[JobKey]) -> None:
         """The tree has been told, or the jobs are this node's no more. For good: an old file must not come back."""
-        gone = [key for key in keys if self.records.pop(key, None) is not None]
+        gone = [key for key in keys if key in self.records]
         for key in gone:
             self._path(key).unlink(missing_ok=True)
         if gone:
             self._sync_folder()
+        for key in gone:
+            del self.records[key]
 
     def _load(self) -> None:
         """Read what an earlier daemon left. A file that was not written to its end tells of nothing that began."""

@@ -118,7 +118,7 @@ def assemble(
             journal=Journal(home / "runs", processes, files, live.account, boot),
             reporter=outbox,
             waker=waker,
-            alone=Alone(home / "alone"),
+            alone=Alone(home / "alone", boot),
         ),
         Rules(
             me=Me(settings.node, boot),

@@ -113,8 +113,8 @@ class Isolated:
         """
         records = self._parts.alone.records
         gone = {key for key in records if not self._assignment.may_hold(key)}
-        for held in self._parts.alone.adopted() if gone else ():
-            for skip in held.claim.skips if held.key in gone else ():
+        for held in [self._parts.alone.held(records[key]) for key in gone]:
+            for skip in held.claim.skips:
                 self._parts.reporter.submit(reports.of_skip(held, skip, self._rules.me.node, now))
         settled = {key for key, held in self._assignment.held.items() if held.alone is None}
         self._parts.alone.drop(gone | {key for key in records.keys() & settled if records[key].count == 0})

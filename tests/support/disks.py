@@ -14,8 +14,8 @@ class TroubledAlone(Alone):
 
     full: Callable[[], bool] = staticmethod(lambda: False)
 
-    def __init__(self, folder: Path, trouble: Trouble) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, boot_id: str, trouble: Trouble) -> None:
+        super().__init__(folder, boot_id)
         self._trouble = trouble
 
     def drop(self, keys: Iterable[JobKey]) -> None:

@@ -224,7 +224,7 @@ class Fleet:
             spool=FakeSpool(machine),  # type: ignore[arg-type]
             journal=Journal(machine.runs, processes, self.files, account, machine.boot_id, self.time),
             waker=bell,  # type: ignore[arg-type]
-            alone=TroubledAlone(machine.home / "alone", trouble),
+            alone=TroubledAlone(machine.home / "alone", machine.boot_id, trouble),
             **others,
         )
 

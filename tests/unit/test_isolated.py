@@ -151,6 +151,22 @@ def test_a_daemon_that_had_no_record_waits_for_the_tree(fleet: Fleet) -> None:
     assert complaints(fleet) == []
 
 
+def test_after_a_reboot_it_waits_for_the_tree_and_nothing_begins_again(fleet: Fleet) -> None:
+    fleet.submit(**ALONE)
+    minute(fleet, 1)
+    cut(fleet)
+    minute(fleet, 3)
+    fleet.power_off("alpha")
+    fleet.work("alpha")
+    cut(fleet)
+    minute(fleet, 5)
+    assert fleet.starts() == ran(1, 2, 3)
+    heal(fleet)
+    minute(fleet, 6)
+    assert fleet.starts() == ran(1, 2, 3, 5, 6)
+    assert complaints(fleet) == []
+
+
 def test_a_record_that_was_not_written_to_its_end_tells_nothing(fleet: Fleet) -> None:
     fleet.submit(**ALONE)
     minute(fleet, 1)
