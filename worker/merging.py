@@ -1,5 +1,7 @@
 """The claim in the tree and what the node wrote down while it was cut off, brought together: pure."""
 
+from datetime import datetime, timedelta
+
 from cronkeeper.common.model import Claim, RunState, Skip, Spec, Unfinished, replace
 from cronkeeper.common.passed_over import passed_over
 from cronkeeper.common.schedule import next_tick
@@ -43,7 +45,13 @@ def _left(skip: Skip, local: Local) -> Skip | None:
     mine, before = local.claim.watermark, local.watermark
     if mine is None or skip in local.claim.skips or (before is not None and skip.last <= before):
         return skip
+    if not _is_tick(local.spec, skip.first) and not _is_tick(local.spec, skip.last):
+        return skip  # passed over: the tree has been told already
     if skip.last <= mine:
         return None
     first = next_tick(local.spec, mine) if skip.first <= mine else skip.first
     return None if first is None or first > skip.last else replace(skip, first=first)
+
+
+def _is_tick(spec: Spec, instant: datetime) -> bool:
+    return next_tick(spec, instant - timedelta(microseconds=1)) == instant
