@@ -13,7 +13,7 @@ def passed_over(job: Timed, old: Timed, after: datetime | None, through: datetim
 
     By that all its ticks up to `through` were dealt with.
     """
-    if _timing(job) == _timing(old):
+    if timing(job) == timing(old):
         return []
     skips = []
     for known, group in groupby(_compared(job, old, after, through), key=lambda each: each[1]):
@@ -23,7 +23,8 @@ def passed_over(job: Timed, old: Timed, after: datetime | None, through: datetim
     return skips
 
 
-def _timing(job: Timed) -> tuple[object, ...]:
+def timing(job: Timed) -> tuple[object, ...]:
+    """By what its ticks are worked out."""
     return job.schedule, job.timezone, job.at, job.effective_from
 
 

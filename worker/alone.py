@@ -17,6 +17,9 @@ from cronkeeper.worker.assignment import Fate, Held, JobKey, Write
 
 log = logging.getLogger(__name__)
 
+RETIRED = ".left"
+"""Behind the name of a file by which nothing more is started, until the tree has been told."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Local:
@@ -49,6 +52,8 @@ class Alone:
         self._boot_id = boot_id
         self.records: dict[JobKey, Local] = {}
         self._full = False
+        self._retired: set[JobKey] = set()
+        """Those that nothing more is started by; their files have another name."""
         self._load()
 
     def begin(self, held: Held) -> bool:
@@ -81,7 +86,7 @@ class Alone:
         Not after a reboot: this may be a copy of the machine then, and the other one goes on.
         """
         for local in self.records.values():
-            if same_boot(local.boot_id, self._boot_id):
+            if same_boot(local.boot_id, self._boot_id) and local.key not in self._retired:
                 yield self.held(local)
 
     def held(self, local: Local) -> Held:
@@ -104,25 +109,38 @@ class Alone:
                 fates.append(Fate.REFUSED)
         return fates
 
+    def retire(self, key: JobKey) -> None:
+        """Start nothing more by it, whichever daemon: the right to is about to be given back. Raises: OSError."""
+        if key in self.records and key not in self._retired:
+            self._path(key).replace(self._path(key, retired=True))
+            self._sync_folder()
+            self._retired.add(key)
+
     def drop(self, keys: Iterable[JobKey]) -> None:
         """The tree has been told, or the jobs are this node's no more. For good: an old file must not come back."""
         gone = [key for key in keys if key in self.records]
         for key in gone:
             self._path(key).unlink(missing_ok=True)
+            self._path(key, retired=True).unlink(missing_ok=True)
         if gone:
             self._sync_folder()
         for key in gone:
             del self.records[key]
+            self._retired.discard(key)
 
     def _load(self) -> None:
         """Read what an earlier daemon left. A file that was not written to its end tells of nothing that began."""
-        for path in sorted(self._folder.glob("[0-9]*")):
+        for path in sorted(self._folder.glob("[0-9]*"), key=lambda path: path.suffix != RETIRED):
             try:
                 local = decode(path.read_bytes(), Local)
             except (OSError, ValueError) as error:
                 log.warning("%s is passed over: %s", path, error)
                 continue
             self.records[local.key] = local
+            if path.suffix == RETIRED:
+                self._retired.add(local.key)
+            else:
+                self._retired.discard(local.key)
 
     def _put(self, local: Local, *, durable: bool) -> bool:
         path = self._path(local.key)
@@ -135,6 +153,7 @@ class Alone:
                 if durable:
                     os.fsync(file.fileno())
             new.replace(path)
+            self._path(local.key, retired=True).unlink(missing_ok=True)
             if durable:
                 self._sync_folder()
         except OSError as error:
@@ -146,10 +165,11 @@ class Alone:
             return False
         self._full = False
         self.records[local.key] = local
+        self._retired.discard(local.key)
         return True
 
-    def _path(self, key: JobKey) -> Path:
-        return self._folder / f"{key[0]}.{key[1]}"
+    def _path(self, key: JobKey, *, retired: bool = False) -> Path:
+        return self._folder / f"{key[0]}.{key[1]}{RETIRED if retired else ''}"
 
     def _sync_folder(self) -> None:
         descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

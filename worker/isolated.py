@@ -6,6 +6,7 @@ from datetime import datetime
 
 from cronkeeper.common import isolation
 from cronkeeper.common.model import StartedBy
+from cronkeeper.common.passed_over import timing
 from cronkeeper.worker import assignment, reports
 from cronkeeper.worker.agenda import Agenda
 from cronkeeper.worker.assignment import Assignment, Change, Fate, Held, JobKey
@@ -68,7 +69,7 @@ class Isolated:
         """Have go on what may and does not yet; returns that, to be looked at as a claim that was just read."""
         begun = [] if self._assignment.listed else self._adopt()
         for key, held in self._assignment.held.items():
-            if held.alone is None and _may_go_on(held) and self._parts.alone.begin(held):
+            if held.alone is None and self._may_go_on(held) and self._parts.alone.begin(held):
                 begun.append(held)
                 self._assignment.doubt(key)
         self.keys = {key for key, held in self._assignment.held.items() if held.alone is not None}
@@ -134,11 +135,18 @@ class Isolated:
         local = self._parts.alone.records.get(held.key)
         if local is None or local.count == 0:
             return
+        if not isolation.by_itself(held.spec):
+            self._parts.alone.retire(held.key)
         held.claim = merged(held.claim, held.spec, local)
         held.looked, held.owed = None, True
 
+    def _may_go_on(self, held: Held) -> bool:
+        """Whether nobody else may have it, and all is known of it that is needed.
 
-def _may_go_on(held: Held) -> bool:
-    """Whether nobody else may have it; where a run by hand may have been claimed the tree has to be asked first."""
-    asks = held.sent is not None and held.sent.also
-    return held.claim.alone and isolation.by_itself(held.spec) and not asks
+        Where a run by hand may have been claimed the tree has to be asked first; and where a new schedule was heard
+        of, and the tree was away again before it was told what had begun by the old one.
+        """
+        local = self._parts.alone.records.get(held.key)
+        if not held.claim.alone or not isolation.by_itself(held.spec) or (held.sent and held.sent.also):
+            return False
+        return not held.owed or local is None or timing(held.spec) == timing(local.spec)

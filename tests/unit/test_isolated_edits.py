@@ -1,9 +1,11 @@
 """A node is cut off, its jobs go on there, and somebody changes them, or the fleet, meanwhile."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from support.fakes import Trouble, lose_call
+from support.fakes import Crash, Trouble, lose_call
 from support.fleet import RUN_LEASE, Fleet
 from support.isolating import ALONE, cut, heal, minute, ran, states, succeeded
 from support.labelled import TICK, MakeFleet
@@ -201,3 +203,63 @@ def test_with_rerun_nothing_of_this_is_allowed(fleet: Fleet) -> None:
     assert "nowhere else" in str(isolation.complaint(new_job(when_isolated=WhenIsolated.RUN)))
     assert isolation.complaint(new_job(**ALONE)) is None
     assert not isolation.goes_on(job)
+
+
+def test_a_daemon_that_has_given_the_job_back_does_not_go_on_with_it_when_started_again(
+    make_fleet: MakeFleet,
+) -> None:
+    """It died before it knew that it had, and is cut off once more: another node has the job by then."""
+    trouble = Trouble()
+    fleet = make_fleet("alpha", "beta", trouble={"worker": trouble})
+    job = fleet.submit(**ALONE | {"catch_up": CatchUp.ALL})
+    minute(fleet, 1)
+    cut(fleet)
+    minute(fleet, 3)
+    fleet.change(job, node="beta", when_isolated=WhenIsolated.FINISH)
+    given_back: list[str] = []
+
+    def crash_when_given_back(call: str, carry_out: Callable[[], Any]) -> Any:
+        done = carry_out()
+        if call == "commit" and not given_back and not fleet.claim(job)[1].alone:
+            given_back.append(call)
+            fleet.restart = lambda name: (Fleet.restart(fleet, name), cut(fleet, name))  # type: ignore
+            raise Crash
+        return done
+
+    fleet.daemons["alpha"].tree.faults = trouble
+    trouble.always(crash_when_given_back)
+    heal(fleet)
+    minute(fleet, 6)
+    trouble.disarm()
+    assert given_back
+    assert fleet.machines["alpha"].starts == ran(1, 2, 3)
+    assert fleet.machines["beta"].starts == ran(4, 5, 6)
+    heal(fleet)
+    minute(fleet, 7)
+    assert fleet.starts() == ran(1, 2, 3, 4, 5, 6, 7)
+    assert complaints(fleet) == []
+
+
+def test_an_edit_that_was_heard_of_for_a_moment_skips_nothing_that_began(fleet: Fleet) -> None:
+    """The tree was away again before it was told what had begun by the old schedule."""
+    job = fleet.submit(**ALONE)
+    minute(fleet, 1)
+    tree = fleet.daemons["alpha"].tree
+    tree.faults = trouble = Trouble()
+    trouble.always(lose_call)
+    minute(fleet, 3)
+    fleet.change(job, schedule="*/2 * * * *")
+    minute(fleet, 5)
+
+    def mute(call: str, carry_out: Callable[[], Any]) -> Any:
+        return lose_call(call, carry_out) if call == "commit" else carry_out()
+
+    trouble.always(mute)
+    fleet.go(3)
+    trouble.always(lose_call)
+    minute(fleet, 8)
+    trouble.disarm()
+    minute(fleet, 10)
+    assert set(ran(1, 2, 3, 4, 5)) <= set(fleet.starts())
+    assert all(states(fleet)[run_id] is RunState.SUCCEEDED for run_id in fleet.starts())
+    assert complaints(fleet) == []
