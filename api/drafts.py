@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from cronkeeper.common import isolation
 from cronkeeper.common.artifacts.store import sha256_of
 from cronkeeper.common.errors import Invalid
 from cronkeeper.common.model import (
@@ -104,6 +105,8 @@ def _checked(values: dict[str, Any], before: Job | None, now: datetime) -> NewJo
         wrong["catch_up"] = [
             "all and concurrency replace exclude each other: a missed tick would end the one before"
         ]
+    if (complaint := isolation.complaint(new)) is not None:
+        wrong["when_isolated"] = [complaint]
     if before is not None:
         wrong |= {name: [why] for name, why in _FIXED.items() if getattr(new, name) != getattr(before, name)}
     if len(encode(new)) > MAX_BYTES:

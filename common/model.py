@@ -66,6 +66,8 @@ class WhenIsolated(StrEnum):
 
     FINISH = "finish"
     STOP = "stop"
+    RUN = "run"
+    """They go on, and its ticks go on beginning: see `common.isolation`."""
 
 
 class Role(StrEnum):
@@ -340,6 +342,9 @@ class Claim:
     watermark: datetime | None = None
     unfinished: tuple[Unfinished, ...] = ()
     skips: tuple[Skip, ...] = ()
+    alone: bool = False
+    """Whether its node may start ticks without asking while it is cut off: the claim does not leave it before that
+    was given back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

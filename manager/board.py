@@ -33,7 +33,7 @@ class Board:
     misplaced: dict[JobKey, None] = field(default_factory=dict)
     """Jobs that are on a live node which will not do, and those that are parked, in the order to look at them."""
     resting: dict[JobKey, str] = field(default_factory=dict)
-    """Misplaced jobs that start nothing until they can leave, and the run that each waits for."""
+    """Misplaced jobs that start nothing until they can leave, and until what each waits."""
     told: dict[int, str] = field(default_factory=dict)
     """What people have been told of where jobs are."""
     abroad: dict[JobKey, None] = field(default_factory=dict)

@@ -1,9 +1,11 @@
 """The ticks that an edit takes a job's right to run from, before they were claimed: the ledger tells of them."""
 
 import logging
+from datetime import datetime, timedelta
 
 from cronkeeper.common.attempts import call_off
 from cronkeeper.common.model import Claim, Job, Skip, SkipReason, Spec, decode, encode, replace
+from cronkeeper.common.passed_over import passed_over
 from cronkeeper.common.schedule import undone
 
 log = logging.getLogger(__name__)
@@ -32,9 +34,16 @@ def with_skips(claim: Claim, old: Spec, job: Job) -> Claim:
         until, reason = job.effective_from, SkipReason.EDITED
     else:
         return claim
+    if claim.watermark is not None and claim.watermark >= until:
+        # The node did not hear of it, and went on by the old one.
+        return replace(claim, skips=(*claim.skips, *_unheard_of(old, job, claim.watermark)))
     span = undone(old, claim.watermark, until)
     if span is None:
         return claim
     first, last = span
     skip = Skip(first=first, last=last, reason=reason)
     return replace(claim, watermark=last, skips=(*claim.skips, skip))
+
+
+def _unheard_of(old: Spec, job: Job, watermark: datetime) -> list[Skip]:
+    return passed_over(job, old, job.effective_from - timedelta(microseconds=1), watermark)

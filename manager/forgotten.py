@@ -46,8 +46,9 @@ def park(tree: Tree, store: Store, reign: Reign, board: Board, node: str) -> lis
     if not there:
         return []
     found = store.transaction(lambda connection: jobs.by_ids(connection, {job_id for job_id, _ in there}))
+    forced = node not in board.known  # of a drained one, what may be going on there by itself waits for it
     moves = [
-        Move(key, there[key], Placed.parked(*key), job if job.ended_at is None else None)
+        Move(key, there[key], Placed.parked(*key), job if job.ended_at is None else None, forced=forced)
         for job in found
         if (key := (job.id, 1)) in there
     ]

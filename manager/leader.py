@@ -173,8 +173,9 @@ class Leader:
             ]
             done = carry_out(self._tree, reign, moves, dead=node)
             self._note(board, done)
-            told = "node %s is gone: %d of its %d jobs moved"
-            log.warning(told, node, len(done), len(placed), extra={"node": node})
+            if done:
+                told = "node %s is gone: %d of its %d jobs moved"
+                log.warning(told, node, len(done), len(placed), extra={"node": node})
             dispatch.call_back(self._tree, self._store, reign, board, [node])
 
     def _fail_over_edited(self, reign: Reign, board: Board, found: Sequence[Job], clock: float) -> None:

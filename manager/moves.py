@@ -51,9 +51,9 @@ def relocate(tree: Tree, store: Store, reign: Reign, board: Board, place_at: Pla
         return []
     looked, known = _look(tree, store, board)
     held_up = [(each, _held_up(each, known, board.known)) for each in looked]
-    staying = [(each, run) for each, run in held_up if run is not None]
+    staying = [(each, why) for each, why in held_up if why is not None]
     # Those that stay take no room from the others: it may be long until they go.
-    going = _going(board, [each for each, run in held_up if run is None], place_at)
+    going = _going(board, [each for each, why in held_up if why is None], place_at)
     done = carry_out(tree, reign, going)
     for move in done:
         assert move.source is not None
@@ -115,10 +115,17 @@ def _look(tree: Tree, store: Store, board: Board) -> tuple[list[Looked], Mapping
     return [Looked(*claims[job.id], job) for job in sorted(open_, key=lambda job: job.id)], known
 
 
-def _held_up(each: Looked, known: Mapping[str, Run], nodes: Container[str]) -> Unfinished | None:
-    """The run that the job must wait for before it leaves; `nodes`: those whose reports are heard."""
+def _held_up(each: Looked, known: Mapping[str, Run], nodes: Container[str]) -> str | None:
+    """What the job must wait for before it leaves; `nodes`: those whose reports are heard."""
     if each.placed.node == NOWHERE:
         return None
+    run = _waited_for(each, known, nodes)
+    if run is not None:
+        return f"run {run.run_id} has ended"
+    return f"node {each.placed.node} has stopped starting it by itself" if each.claim.alone else None
+
+
+def _waited_for(each: Looked, known: Mapping[str, Run], nodes: Container[str]) -> Unfinished | None:
     # The end of a run on another node than these is for the job's next node to report.
     # An attempt that waits goes along: no node has it yet.
     waited_for = [
@@ -136,12 +143,12 @@ def _let_rest(
     store: Store,
     reign: Reign,
     board: Board,
-    staying: Sequence[tuple[Looked, Unfinished]],
+    staying: Sequence[tuple[Looked, str]],
     place_at: PlaceAt,
 ) -> list[Move]:
     """Publish the jobs as not enabled where they are, if that has not been done."""
     new = [each for each, _ in staying if each.key not in board.resting]
-    board.resting.update((each.key, run.run_id) for each, run in staying if each.key in board.resting)
+    board.resting.update((each.key, why) for each, why in staying if each.key in board.resting)
     if not new:
         return []
 
@@ -155,7 +162,7 @@ def _let_rest(
     done = carry_out(tree, reign, moves)
     # Only now: a round that is broken off before must not leave behind that they rest.
     rests = {move.key for move in done}
-    board.resting.update((each.key, run.run_id) for each, run in staying if each.key in rests)
+    board.resting.update((each.key, why) for each, why in staying if each.key in rests)
     return done
 
 

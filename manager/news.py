@@ -191,14 +191,14 @@ def _some(names: Sequence[str]) -> str:
 def _explained(board: Board, reasons: Reasons) -> Iterable[tuple[JobKey, str]]:
     """The jobs on which there is something to say, and that."""
     for key in board.misplaced:
-        demand, run = board.wanted.get(key[0], NOTHING), board.resting.get(key)
+        demand, until = board.wanted.get(key[0], NOTHING), board.resting.get(key)
         why = reasons.of(demand)
-        if run is not None:
+        if until is not None:
             here = board.placed[key].node
             if why is None and here in board.drained:
-                yield key, f"moves when run {run} has ended: node {here} is drained"
+                yield key, f"moves when {until}: node {here} is drained"
             else:
-                yield key, _leaves(here, run, demand, why)[:REASON_LENGTH]
+                yield key, _leaves(here, until, demand, why)[:REASON_LENGTH]
         elif why is not None:
             yield key, why
     for node in board.absent_since if board.live else ():
@@ -207,15 +207,15 @@ def _explained(board: Board, reasons: Reasons) -> Iterable[tuple[JobKey, str]]:
                 yield key, why
 
 
-def _leaves(here: str, run: str, demand: Wants, why: str | None) -> str:
+def _leaves(here: str, until: str, demand: Wants, why: str | None) -> str:
     if why is not None:
-        return f"leaves node {here} when run {run} has ended: {why}"
+        return f"leaves node {here} when {until}: {why}"
     there = "another node"
     if demand.node is not None:
         there = f"node {demand.node}"
     elif demand.labels:
         there = f"a node with {_labels(demand.labels)}"
-    return f"moves to {there} when run {run} has ended"
+    return f"moves to {there} when {until}"
 
 
 def _told(board: Board, key: JobKey, text: str | None) -> Publication:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
+from cronkeeper.common import isolation
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import (
     MAX_BATCH_BYTES,
@@ -81,6 +82,13 @@ class Move:
     """What the claim of a job without a `source` begins with."""
     resting: bool = False
     """At its target the job starts nothing, as if it were not enabled: it is to leave as soon as it can."""
+    forced: bool = False
+    """Also where the node may be starting its ticks by itself: nobody will hear of that any more."""
+
+    @property
+    def leaves(self) -> bool:
+        """Whether the claim goes to another place."""
+        return self.source is not None and self.target is not None and self.source.node != self.target.node
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +195,12 @@ def _read_sources(tree: Tree, moves: Sequence[Move]) -> dict[Placed | None, Sour
 
 
 def _of(move: Move, source: Source | None) -> list[Op] | None:
-    """What the move takes; None where its source is gone, or is no longer what was looked at."""
+    """What the move takes; None where its source is gone, must stay, or is no longer what was looked at."""
     ops: list[Op] = []
     if move.source is not None:
         if source is None or move.version not in (None, source.claim.version):
+            return None
+        if move.leaves and not move.forced and _alone(source.claim.data):
             return None
         ops.append(Delete(move.source.claim, source.claim.version))
         if (path := move.source.spec) is not None and source.spec is not None:
@@ -198,17 +208,37 @@ def _of(move: Move, source: Source | None) -> list[Op] | None:
     if move.target is not None:
         if (path := move.target.spec) is not None:
             ops.append(Create(path, _published(move, move.target, source)))
-        ops.append(Create(move.target.claim, _carried(move, source)))
+        ops.append(Create(move.target.claim, _carried(move, move.target, source)))
     return ops
 
 
-def _carried(move: Move, source: Source | None) -> bytes:
+def _carried(move: Move, target: Placed, source: Source | None) -> bytes:
     """The claim at the target."""
     if source is None:
-        return encode(Claim() if move.claim is None else move.claim)
-    if move.job is None or source.spec is None:
-        return source.claim.data
-    return edits.carried(source.claim.data, source.spec.data, move.job)
+        claim = encode(Claim() if move.claim is None else move.claim)
+    elif move.job is None or source.spec is None:
+        claim = source.claim.data
+    else:
+        claim = edits.carried(source.claim.data, source.spec.data, move.job)
+    if move.job is None:
+        return claim
+    return _marked(claim, move, target, move.job)
+
+
+def _marked(claim: bytes, move: Move, target: Placed, job: Job) -> bytes:
+    """The claim, saying whether its node may go on by itself: once it may, that holds until it gives it back."""
+    before = _alone(claim)
+    stays = move.source is not None and not move.leaves
+    may = isolation.goes_on(job) and not move.resting and target.node != NOWHERE
+    after = may or (before and stays)
+    return claim if after is before else encode(replace(decode(claim, Claim), alone=after))
+
+
+def _alone(claim: bytes) -> bool:
+    try:
+        return decode(claim, Claim).alone
+    except ValueError:  # whoever could go on by it can't read it either
+        return False
 
 
 def _published(move: Move, target: Placed, source: Source | None) -> bytes:

@@ -65,13 +65,13 @@ class Rebalance:
         return {key: (node, versions[key]) for key, node in chosen.items() if key in versions}
 
     def _read(self, board: Board, keys: Iterable[JobKey]) -> dict[JobKey, int]:
-        """The versions of those claims that list no run."""
+        """The versions of those claims that list no run, and that their node does not use by itself."""
         placed = {key: board.placed[key] for key in keys}
         nodes = self._tree.get_many([each.claim for each in placed.values()])
         return {
             key: node.version
             for key, node in zip(placed, nodes, strict=True)
-            if node is not None and not decode(node.data, Claim).unfinished
+            if node is not None and not (claim := decode(node.data, Claim)).unfinished and not claim.alone
         }
 
 

@@ -4,7 +4,7 @@ import heapq
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import datetime
 
 from cronkeeper.common.model import StartedBy
@@ -64,9 +64,13 @@ class Agenda:
         for key in keys:
             self.touch(key, trigger)
 
-    def take(self, most: int, *, idle: bool = False) -> dict[JobKey, StartedBy | None]:
+    def take(
+        self, most: int, *, idle: bool = False, only: Container[JobKey] | None = None
+    ) -> dict[JobKey, StartedBy | None]:
         """The touched jobs, at most so many, those that have waited longest first; `idle`: their ticks can wait."""
-        taken = dict(itertools.islice(self._touched.items(), most))
+        items = self._touched.items()
+        wanted = items if only is None else (each for each in items if each[0] in only)
+        taken = dict(itertools.islice(wanted, most))
         for key in taken:
             del self._touched[key]
         return dict.fromkeys(taken) if idle else taken

@@ -18,6 +18,7 @@ from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.model import LiveNode
 from cronkeeper.common.settings import Fleet
 from cronkeeper.common.waker import Waker
+from cronkeeper.worker.alone import Alone
 from cronkeeper.worker.claims import Me
 from cronkeeper.worker.clocks import Clocks
 from cronkeeper.worker.crond import Crond
@@ -118,6 +119,7 @@ def assemble(
             journal=Journal(home / "runs", processes, files, live.account, boot, on_time=on_time),
             reporter=outbox,
             waker=waker,
+            alone=Alone(home / "alone", boot),
         ),
         Rules(
             me=Me(settings.node, boot),

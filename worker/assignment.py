@@ -1,7 +1,7 @@
 """What this node holds: its claims and their specs, as they were last read from the tree or written to it."""
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -17,6 +17,12 @@ JobKey = tuple[int, int]
 """(job, copy)"""
 
 
+def job_key(run_id: str) -> JobKey:
+    """Which job a run is of."""
+    job_id, copy, _ = run_id.split(".", 2)
+    return int(job_id), int(copy)
+
+
 @dataclass(slots=True)
 class Held:
     """One claim. `version` is None while it is not known whether the last write landed."""
@@ -27,11 +33,28 @@ class Held:
     version: int | None
     looked: datetime | None = None
     """Until when its ticks were looked at: what was due by then is dealt with, or waits for a place or its turn."""
+    newest: int = 0
+    """The highest version that the claim may have in the tree by a write of ours."""
+    sent: "Write | None" = None
+    """The last write, where nobody can tell whether it landed."""
+    alone: int | None = None
+    """How often the claim was written on this node's disk instead of into the tree; None: the tree rules."""
+    owed: bool = False
+    """The claim was brought together with what was written here, and the tree is to be told before all else."""
 
     @property
     def key(self) -> JobKey:
         """Which job it is, whatever the generation."""
         return self.name.job_id, self.name.copy
+
+    @property
+    def token(self) -> str:
+        """The fencing token of what the next write claims."""
+        gen = f"{self.name.gen.epoch}.{self.name.gen.counter}"
+        if self.alone is not None:
+            return f"{gen}.{self.newest}.{self.alone + 1}"
+        assert self.version is not None
+        return f"{gen}.{self.version + 1}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +91,8 @@ class Assignment:
         self.held: dict[JobKey, Held] = {}
         self._unsettled: set[JobKey] = set()
         self._listed: Collection[JobKey] | None = None
+        self.merge: Callable[[Held], None] = _as_it_is
+        """Called with each claim that was just read: brings it together with what the node wrote down by itself."""
         self._parsed: dict[str, ClaimName] = {}
         """The names as they were last listed: of ten thousand most are there the next time."""
 
@@ -93,6 +118,16 @@ class Assignment:
         self.held.clear()
         self._unsettled.clear()
         self._listed = None
+
+    @property
+    def listed(self) -> bool:
+        """Whether the claims were read since the start."""
+        return self._listed is not None
+
+    def adopt(self, held: Held) -> None:
+        """Hold what this node's own disk tells of, until the tree can be asked."""
+        self.held[held.key] = held
+        self.doubt(held.key)
 
     def may_hold(self, key: JobKey) -> bool:
         """False once it is known that the job is not this node's."""
@@ -123,6 +158,8 @@ class Assignment:
                 lost.append(self.held.pop(held.key))
                 continue
             held.claim, held.version = decode(node.data, Claim), node.version
+            held.newest, held.sent = node.version, None
+            self.merge(held)
             settled.append(held)
         self._unsettled.clear()
         return Change(tuple(settled), tuple(lost))
@@ -142,7 +179,10 @@ class Assignment:
             held = write.held
             if error is None and held.version is not None:
                 held.claim, held.version = write.claim, held.version + 1
+                held.newest = held.version
             else:
+                if _fate(error) is Fate.UNKNOWN and held.version is not None:
+                    held.newest, held.sent = held.version + 1, write
                 held.version = None
                 self._unsettled.add(held.key)
             fates.append(_fate(error))
@@ -167,6 +207,8 @@ class Assignment:
             except ValueError as error:
                 log.error("claim %s can't be read, so the job does not run here: %s", name, error)
                 continue
+            held.newest = claim.version
+            self.merge(held)
             gained.append(held)
         return gained
 
@@ -183,6 +225,10 @@ class Assignment:
             if key not in newest or newest[key] < name:
                 newest[key] = name
         return newest
+
+
+def _as_it_is(_held: Held) -> None:
+    """Nothing was written down here."""
 
 
 def _fate(error: Exception | None) -> Fate:

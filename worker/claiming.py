@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
+from cronkeeper.common import isolation
 from cronkeeper.common.attempts import call_off, follows
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Delete, Op
 from cronkeeper.common.log import about
 from cronkeeper.common.model import Claim, HandRun, Outcome, RunState, Skip, StartedBy, Unfinished
 from cronkeeper.worker import attempts, claims
-from cronkeeper.worker.assignment import Held, JobKey, Write
+from cronkeeper.worker.assignment import Held, JobKey, Write, job_key
 from cronkeeper.worker.journal import Entry, Journal
 from cronkeeper.worker.run_folder import NoRoom, Plan
 
@@ -82,11 +83,9 @@ class Claiming:
 
         With no `trigger` the ticks are not looked at.
         """
-        claim = attempts.note_ends(held.spec, held.claim, self._outcomes(held.claim))
-        if not held.spec.enabled and not held.spec.resting:
-            claim = call_off(claim, "the job was paused", now)
-        claim = claims.prune(held.spec, claim, self._acknowledged[held.key], self._me)
-        claim = claims.bounded(held.spec, claim)
+        claim = self._brought_up(held, now)
+        if held.owed:  # alone: what starts after it must have a token above all that were given out here
+            return Looked(self._made(held, claim, trigger, [], ()))
         start: list[Unfinished] = []
         waits = None
         if trigger is not None:
@@ -108,6 +107,15 @@ class Claiming:
         claim, ready = self._make_folders(held, claim, start, now)
         return Looked(self._made(held, claim, trigger, ready, tuple(handed)), waits)
 
+    def _brought_up(self, held: Held, now: datetime) -> Claim:
+        """The claim with all that is known of what it lists, and without what is dealt with."""
+        claim = attempts.note_ends(held.spec, held.claim, self._outcomes(held.claim))
+        if not held.spec.enabled and not held.spec.resting:
+            claim = call_off(claim, "the job was paused", now)
+        claim = claims.prune(held.spec, claim, self._acknowledged[held.key], self._me)
+        claim = claims.bounded(held.spec, claim)
+        return replace(claim, alone=False) if claim.alone and not isolation.by_itself(held.spec) else claim
+
     def _due(self, held: Held, claim: Claim, look: claims.Look) -> claims.Decision:
         """The ticks that may start now, and the attempts that follow others and are not replaced by a tick."""
         ticks = claims.claim_ticks(held.spec, claim, look, self._me, self._on_time)
@@ -119,7 +127,8 @@ class Claiming:
         return replace(again, start=(*ticks.start, *again.start), waits=waits)
 
     def _asked_for(self, held: Held, claim: Claim) -> Iterable[HandRun]:
-        return islice(self._inbox[held.key].values(), 0 if self.idle else claims.room_for_requests(claim))
+        none = self.idle or held.alone is not None
+        return islice(self._inbox[held.key].values(), 0 if none else claims.room_for_requests(claim))
 
     def landed(self, made: Made) -> None:
         """The change is in the tree: what it allows may happen."""
@@ -232,13 +241,11 @@ class Claiming:
         return claim, ready
 
     def _plan(self, held: Held, run: Unfinished, now: datetime) -> Plan:
-        assert held.version is not None
-        gen = held.name.gen
         return Plan(
             run_id=run.run_id,
             spec=held.spec,
-            gen=str(gen),
-            token=f"{gen.epoch}.{gen.counter}.{held.version + 1}",
+            gen=str(held.name.gen),
+            token=held.token,
             tick=run.tick,
             attempt=run.attempt,
             started_by=run.started_by,
@@ -274,9 +281,3 @@ class Claiming:
 
     def _runs(self, key: JobKey) -> list[str]:
         return list(self._journal.by_job.get(key, ()))
-
-
-def job_key(run_id: str) -> JobKey:
-    """Which job a run is of."""
-    job_id, copy, _ = run_id.split(".", 2)
-    return int(job_id), int(copy)

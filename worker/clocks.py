@@ -47,6 +47,13 @@ class Clocks:
         """Whether ticks are to be believed that are due by the wall's clock."""
         return self.beyond <= self._max_skew
 
+    def may_go_on(self, now: datetime, clock: float) -> bool:
+        """`may_claim` while nothing can be measured: by the last measurement, and what the wall was moved since."""
+        if math.isinf(self._max_skew) or math.isnan(self.offset):
+            return True
+        offset = self.offset + now.timestamp() - clock - self._beside
+        return max(0.0, abs(offset) - self.error) <= self._max_skew
+
     @property
     def takes_jobs(self) -> bool:
         """Whether the node is to be given new jobs."""

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from cronkeeper.common.errors import CronkeeperError
 from cronkeeper.common.model import Outcome, RunState, Spec, replace
 from cronkeeper.common.settings import Fleet
 from cronkeeper.worker import fetched
-from cronkeeper.worker.assignment import JobKey
+from cronkeeper.worker.assignment import JobKey, job_key
 from cronkeeper.worker.process import Account, Processes
 from cronkeeper.worker.run_folder import Plan, RunFolder, Started, Stopped, load_all
 from cronkeeper.worker.timeouts import Timeouts, end_of
@@ -168,17 +168,17 @@ class Journal:
         if plan.tick is not None and fetched.is_missing(self.files, plan):
             self.order_end(run_id, cause)
 
-    def start_cleared(self, now: datetime) -> list[Entry]:
-        """Start what may start and has what it needs; returns what has a process or an outcome now."""
+    def start_cleared(self, now: datetime, alone: Container[JobKey] | None = None) -> list[Entry]:
+        """Start what may; returns what has a process or an end now. `alone`: these jobs only, without a lease."""
         moved = []
-        for run_id in sorted(self._waiting):
+        for run_id in sorted(each for each in self._waiting if alone is None or job_key(each) in alone):
             entry = self.entries[run_id]
             if entry.doubtful_since is not None or not self._verdicts.this_boot(entry.folder):
                 self._look(entry, now)
             elif (cause := self._timeouts.ordered(run_id)) is not None:
                 self._cancel(entry, cause, now)
             else:
-                self._start(entry, now)
+                self._start(entry, now, alone=alone is not None)
             if entry.running or entry.outcome is not None:
                 self._waiting.discard(run_id)
                 moved.append(entry)
@@ -224,7 +224,7 @@ class Journal:
         self._unended.add(folder.plan.run_id)
         return entry
 
-    def _start(self, entry: Entry, now: datetime) -> None:
+    def _start(self, entry: Entry, now: datetime, *, alone: bool) -> None:
         spec = entry.folder.plan.spec
         try:
             script = None
@@ -232,7 +232,7 @@ class Journal:
                 script = fetched.script(self.files, entry.folder.plan, self.on_time, now)
                 if script is None:
                     return
-            self.processes.start(entry.folder, self.account(spec.run_as), script)
+            self.processes.start(entry.folder, self.account(spec.run_as), script, alone=alone)
         except CronkeeperError as error:
             self.settle(entry, failed(str(error), now))
             return

@@ -10,6 +10,7 @@ from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.settings import CRON_TAKES
 from cronkeeper.common.waker import Waker
 from cronkeeper.worker import records
+from cronkeeper.worker.alone import Alone
 from cronkeeper.worker.claims import Me
 from cronkeeper.worker.facts import roll
 from cronkeeper.worker.journal import Journal
@@ -32,10 +33,12 @@ class Parts:
     journal: Journal
     reporter: Outbox
     waker: Waker
+    alone: Alone
+    """What goes on while the node is cut off."""
 
     def __post_init__(self) -> None:
         self.standing.runs = partial(roll, self.journal.entries)
-        self.standing.records = partial(records.of, self.journal)
+        self.standing.records = partial(records.of, self.journal, self.alone)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,8 @@ PATH = "/usr/local/bin:/usr/bin:/bin"
 SHELL = "/bin/sh"
 EXECUTABLE = (b"\x7fELF", b"#!")
 """What the kernel starts by itself; the libraries would hand anything else to a shell."""
+NO_LEASE = "never"
+"""In place of the lease's file: the start needs no lease."""
 IGNORED = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTTIN, signal.SIGTTOU, signal.SIGTSTP}
 """Signals that may stay so: Popen sees to the first two, which Python ignores, and jobs have no terminal."""
 
@@ -68,21 +70,22 @@ class Processes:
         """For a selector."""
         return self._epoll.fileno()
 
-    def start(self, folder: RunFolder, account: Account, script: Path | None) -> None:
-        """Start the wrapper, which starts the command if nobody has yet and the lease still holds.
+    def start(self, folder: RunFolder, account: Account, script: Path | None, *, alone: bool = False) -> None:
+        """Start the wrapper, which starts the command if nobody has yet and the lease holds; `alone`: without one.
 
-        Args:
-            script: the file to run; None where the plan has a command for the shell.
-
-        Raises:
-            CannotStart: no process could be made, or this daemon may not act for that user.
+        `script` is the file to run; None: the plan has a command. Raises: CannotStart, with the reason.
         """
         user = _as_user(account)
         with contextlib.ExitStack() as stack:
             try:
                 words, descriptors = _words(folder, script, stack, as_another=bool(user))
                 stdin, stdout, stderr = _streams(folder, stack)
-                wrapper = [SHELL, str(self._wrapper), str(folder.path), str(self._lease_file)]
+                wrapper = [
+                    SHELL,
+                    str(self._wrapper),
+                    str(folder.path),
+                    NO_LEASE if alone else str(self._lease_file),
+                ]
                 child = subprocess.Popen(
                     [*wrapper, str(self._soft_limit), account.home, *user, *words],
                     stdin=stdin,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from cronkeeper.common.model import Unfinished
 from cronkeeper.common.records import Record
+from cronkeeper.worker.alone import Alone, Local
 from cronkeeper.worker.journal import Entry, Journal
 
 
@@ -25,16 +26,19 @@ class Told:
         return self.runs if self.at >= clock else ()
 
 
-def of(journal: Journal) -> tuple[Record, ...]:
-    """A record of each job with a run that the API has not acknowledged: of all others SQL knows."""
+def of(journal: Journal, alone: Alone) -> tuple[Record, ...]:
+    """A record of each job with a run that the API has not acknowledged: of all others SQL knows.
+
+    And of each that went on while the node was cut off: SQL may not know what was skipped then.
+    """
     return tuple(
-        _record(*key, [journal.entries[run_id] for run_id in sorted(run_ids)])
-        for key, run_ids in sorted(journal.by_job.items())
-        if run_ids
+        _record(*key, [journal.entries[run_id] for run_id in sorted(journal.by_job.get(key, ()))], local)
+        for key in sorted({key for key, runs in journal.by_job.items() if runs} | alone.records.keys())
+        for local in [alone.records.get(key)]
     )
 
 
-def _record(job_id: int, copy: int, entries: Iterable[Entry]) -> Record:
+def _record(job_id: int, copy: int, entries: Iterable[Entry], local: Local | None) -> Record:
     plans = [(entry.folder.plan, entry.outcome is None) for entry in entries]
     unfinished = tuple(
         Unfinished(
@@ -48,5 +52,6 @@ def _record(job_id: int, copy: int, entries: Iterable[Entry]) -> Record:
         for plan, goes_on in plans
         if goes_on
     )
-    last = max((plan.tick for plan, _ in plans if plan.tick is not None), default=None)
+    ticks = [*(plan.tick for plan, _ in plans), local.claim.watermark if local is not None else None]
+    last = max((tick for tick in ticks if tick is not None), default=None)
     return Record(job_id=job_id, copy=copy, tick=last, unfinished=unfinished)

@@ -7,11 +7,13 @@ from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import NoNode
 from cronkeeper.common.coordination.watch import ChildWatch
 from cronkeeper.common.errors import Unavailable
-from cronkeeper.common.model import HandRun, StartedBy, Unfinished, decode
+from cronkeeper.common.model import StartedBy, Unfinished
 from cronkeeper.worker import figures, lease_file, reports, timetable
 from cronkeeper.worker.agenda import Agenda
-from cronkeeper.worker.assignment import Assignment, Change, Fate, Held, JobKey
-from cronkeeper.worker.claiming import Claiming, Made, job_key
+from cronkeeper.worker.assignment import Assignment, Change, Fate, Held, JobKey, job_key
+from cronkeeper.worker.claiming import Claiming, Made
+from cronkeeper.worker.inbox import Inbox
+from cronkeeper.worker.isolated import Deeds, Isolated, Write
 from cronkeeper.worker.journal import Entry
 from cronkeeper.worker.parts import Parts, Rules
 from cronkeeper.worker.places import Places, Turns
@@ -51,7 +53,7 @@ class Worker:
         self.running = self.waiting = 0
         """How many runs have not ended here, and how many jobs wait for a place, as of the last round."""
         self._claims_watch = ChildWatch(parts.tree, paths.claims(rules.me.node), parts.waker.set)
-        self._inbox_watch = ChildWatch(parts.tree, paths.inbox(rules.me.node), parts.waker.set)
+        self._inbox = Inbox(parts.tree, rules.me.node, parts.waker.set)
         self._next_renewal = self._next_resync = self._next_try = self._next_doubt = 0.0
         self._next_sweep = parts.lease.now() + SWEEP
         self._trusted = False
@@ -63,6 +65,8 @@ class Worker:
         """What had ended before the start: nobody is told of it until this is known to be the node's one worker."""
         self._knows_claims = False
         """Whether the claims were ever read: until then the crontab stays as it is."""
+        deeds = Deeds(self._take, self._write, self._start_cleared, self._schedule)
+        self._isolated = Isolated(parts, rules, self._assignment, self._claiming, self._agenda, deeds)
         figures.watch(parts, self._assignment.held, self._places)
 
     def start(self, now: datetime) -> None:
@@ -91,6 +95,8 @@ class Worker:
             self._acknowledge(run_id)
         if clock >= self._next_try:
             self._with_tree(now, clock)
+        if self._isolated.go_on(now, self._places.drop):  # one that answers slowly is not asked again at once
+            self._next_try, self._next_renewal = max(self._next_try, clock + RETRY), 0.0
         if self._knows_claims:
             self._parts.table.keep(self._assignment.held.values(), now, clock)
         if self._parts.table.trusted != self._trusted:
@@ -105,7 +111,7 @@ class Worker:
     def _reload(self, now: datetime) -> None:
         live = self._parts.standing.reload(now)
         if live is not None:
-            self._places.total = live.max_running
+            self._places.total = self._isolated.places.total = live.max_running
             self._parts.journal.account = live.account
 
     def _take_filed(self, now: datetime) -> None:
@@ -170,20 +176,13 @@ class Worker:
             told = self._parts.standing.told_since(clock - self._rules.run_lease - AGAIN)
             for entry in self._claiming.release(self._assignment.may_hold, told, now):
                 self._end(entry, clock)
+        self._isolated.release(now)
         if look and clock >= self._next_sweep:
             self._parts.journal.sweep(held.spec for held in self._assignment.held.values())
             self._next_sweep = clock + SWEEP
-        if look or self._inbox_watch.fired:
-            self._read_inbox()
-
-    def _read_inbox(self) -> None:
-        node = self._rules.me.node
-        self._inbox_watch.arm()
-        names = self._parts.tree.children(paths.inbox(node))
-        entries = self._parts.tree.get_many([paths.inbox_entry(node, name) for name in names])
-        hand_runs = [decode(entry.data, HandRun) for entry in entries if entry is not None]
-        for key in self._claiming.requests(hand_runs):
-            self._agenda.touch(key)
+        if look or self._inbox.fired:
+            for key in self._claiming.requests(self._inbox.read()):
+                self._agenda.touch(key)
 
     def _take(self, change: Change, now: datetime, clock: float) -> None:
         for held in change.lost:
@@ -238,8 +237,8 @@ class Worker:
         turns.give(len(looked.made.start))
         return [looked.made]
 
-    def _write(self, made: list[Made], now: datetime) -> None:
-        fates = self._assignment.write([each.write for each in made])
+    def _write(self, made: list[Made], now: datetime, write: Write | None = None) -> None:
+        fates = (self._assignment.write if write is None else write)([each.write for each in made])
         for each, fate in zip(made, fates, strict=True):
             held = each.write.held
             if fate is not Fate.LANDED:
@@ -248,6 +247,7 @@ class Worker:
                 self._agenda.touch(held.key, each.trigger)
                 continue
             self._claiming.landed(each)
+            self._isolated.landed(each)
             for run in each.without_folder:
                 if run.outcome is not None:
                     self._parts.reporter.submit(reports.of_claimed(held, run, run.outcome))
@@ -255,8 +255,8 @@ class Worker:
             for skip in each.new_skips:
                 self._parts.reporter.submit(reports.of_skip(held, skip, self._rules.me.node, now))
 
-    def _start_cleared(self, now: datetime) -> None:
-        for entry in self._parts.journal.start_cleared(now):
+    def _start_cleared(self, now: datetime, alone: set[JobKey] | None = None) -> None:
+        for entry in self._parts.journal.start_cleared(now, alone):
             if entry.outcome is not None:
                 self._end(entry, self._parts.lease.now())
             else:

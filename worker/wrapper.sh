@@ -1,6 +1,6 @@
 # Started for each run: sh wrapper.sh FOLDER LEASE FILES DIRECTORY COMMAND [ARGUMENT...]
 # Cron-sized on purpose: shell builtins only, so that a run costs little more than its command.
-# 1. Past the lease's deadline nothing is started. 2. Of all wrappers of a run, the one that creates `started`
+# 1. Past the lease's deadline nothing is started, unless LEASE is `never`. 2. Of all wrappers of a run, the one that creates `started`
 # goes on. 3. FILES is how many files the command may open: the daemon's own limit is higher. A score below 0 has the
 # kernel spare the daemon when memory is short, and is not for jobs. 4. The command runs as a child, so that its exit
 # code is kept even while no worker daemon runs. 5. Where the daemon has it end, and has noted that in `stopped`, it
@@ -16,7 +16,8 @@ alone() {
 folder=$1 lease=$2 files=$3 directory=$4
 shift 4
 read -r now _ < /proc/uptime || exit 75
-read -r deadline < "$lease" || exit 75
+deadline=never
+[ "$lease" = never ] || read -r deadline < "$lease" || exit 75
 [ "$deadline" = never ] || [ "${now%.*}" -lt "$deadline" ] || exit 75
 read -r stat < /proc/$$/stat || exit 75
 asked= told=

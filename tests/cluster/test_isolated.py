@@ -88,3 +88,32 @@ def test_what_runs_again_elsewhere_has_ended_before_whatever_happened_to_the_nod
     last = beats.of(finishes)[1][-1]
     wait_until(lambda: beats.of(finishes)[1][-1] > last + 1.0)
     assert all(set(beats.of(run)) == {1, 2} for run in (cut, hung))
+
+
+def test_a_job_that_says_so_goes_on_where_its_node_is_cut_off_and_each_of_its_ticks_begins_once(
+    cluster: Cluster, open_folder: Path
+) -> None:
+    client = Client(cluster.url, cluster.admin_token)
+    path = open_folder / "alone"
+    path.touch()
+    path.chmod(0o666)
+    line = f'echo "$CRONKEEPER_RUN_ID $CRONKEEPER_FENCING_TOKEN" >> {path}'
+    created(client, type="command", command=line, schedule="*/2 * * * * *", node="n3", when_isolated="run")
+
+    def begun() -> list[list[str]]:
+        return [each.split() for each in path.read_text().splitlines()]
+
+    wait_until(lambda: len(begun()) >= 2, PATIENCE)
+    cluster.hosts["n3"].cut()
+    alone = 4
+    wait_until(lambda: sum(token.count(".") == 3 for _, token in begun()) >= alone, PATIENCE)
+    cluster.hosts["n3"].heal()
+    wait_until(lambda: begun()[-1][1].count(".") == 2, PATIENCE)
+    runs = [run for run, _ in begun()]
+    assert len(runs) == len(set(runs))
+    tokens = [tuple(map(int, token.split("."))) for _, token in begun()]
+    assert tokens == sorted(set(tokens))
+    told = [f"/runs/{run}" for run in runs]
+    wait_until(
+        lambda: all(client.call("GET", run).json.get("state") == "succeeded" for run in told), PATIENCE
+    )

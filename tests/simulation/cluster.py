@@ -13,6 +13,7 @@ from simulation.clocks import LocalTime
 from simulation.guard import Guard
 from simulation.link import Ended, Link, Way
 from simulation.scenario import Event, Fault
+from support.disks import TroubledAlone
 from support.fakes import Bell, Crash, FakeFiles, Machine
 from support.fleet import SESSION, TURNS_AT_ONCE, Daemon, Fleet, Loop
 
@@ -165,6 +166,9 @@ class Cluster(Fleet):
         old = parts.journal
         journal = DiskJournal(old.root, old.processes, old.files, old.account, old.boot_id, old.uptime)
         journal.full = lambda: machine.name in self.full
+        alone = parts.alone
+        assert isinstance(alone, TroubledAlone)
+        alone.full = journal.full
         return replace(parts, journal=journal)
 
     def _accept(self, node: str, batch: Any) -> Any:

@@ -141,6 +141,8 @@ class People:
             runs.request_once(desk, job.id, "ann", self._now, str(self.asked), check=jobs.anybody_may)
 
     def _change(self, number: int, job: Job, asks: dict[str, Any], *, heard: bool) -> None:
+        if asks.get("node", job.node) is None and job.when_isolated is WhenIsolated.RUN:
+            asks = asks | {"when_isolated": "finish"}  # the API refuses it else
         wanted = jobs.Edit(
             action="edit", change=lambda now: replace(now, **_words(asks)), actor="ann", now=self._now
         )

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from simulation.scenario import Deed, Event, Fault, JobPlan, NodePlan, Scenario, Strike
@@ -57,6 +58,8 @@ CUTS = (Fault.CUT, Fault.CUT, Fault.CUT_IN, Fault.CUT_OUT, Fault.FROZEN, Fault.P
 LOST_TREES = 0.0
 """The share of fleets whose ZooKeeper is lost. With 0.12 some runs that were claimed and had not begun are told as
 lost, though their node lives: the worker takes an empty folder of claims for one that its jobs have left."""
+ALONE = 0.15
+"""The share of fleets in which a job goes on where its node is cut off."""
 MAX_STEP = 4.0
 """Seconds by which a clock is set at most: nothing guards against more yet."""
 
@@ -92,6 +95,7 @@ class _Dice:
         events = [event for _ in range(chance.choice([3, 4, 6, 8, 9, 10])) for event in self._trouble()]
         events += [self._deed() for _ in range(chance.choice([0, 1, 2, 4]))]
         events += self._fetches()
+        events += self._go_on_alone()
         run_lease = chance.choice(RUN_LEASES)
         if chance.random() < 0.15:
             events += self._return()
@@ -146,6 +150,21 @@ class _Dice:
         if chance.random() < 0.25:
             asks["when_isolated"] = "stop"
         return asks
+
+    def _go_on_alone(self) -> list[Event]:
+        """One of the jobs goes on by itself where its node is cut off; that comes too. By dice of its own."""
+        chance = random.Random(f"alone {self.seed}")
+        if chance.random() >= ALONE:
+            return []
+        number = chance.choice(self.jobs).number
+        node = chance.choice(self.names)
+        asks = {"node": node, "requires": {}, "when_isolated": "run", "on_node_loss": "fail"}
+        self.jobs = tuple(
+            replace(job, asks=job.asks | asks) if job.number == number else job for job in self.jobs
+        )
+        what = chance.choice([Fault.CUT, Fault.CUT, Fault.FROZEN, Fault.CUT_IN, Fault.CUT_OUT])
+        at, lasts = round(chance.uniform(5, self.lasts / 2), 2), round(chance.uniform(10, 100), 2)
+        return [Event(at=at, what=what, who=node, lasts=lasts)]
 
     def _place(self) -> dict[str, Any]:
         """Where a job is to be: on one node, on one of a kind, or anywhere."""

@@ -14,7 +14,7 @@ from cronkeeper.common.errors import CronkeeperError, Unavailable
 
 T = TypeVar("T")
 
-PARTS = {"sql": "sql", "report": "api", "start": "machine"}
+PARTS = {"sql": "sql", "report": "api", "start": "machine", "disk": "machine"}
 """What a call of that name goes to; all others go to the tree."""
 REFUSED = {Fault.CUT_IN, Fault.SILENCE, Fault.NO_SQL, Fault.CUT}
 UNHEARD = {Fault.CUT_OUT, Fault.DEAF}
@@ -42,7 +42,7 @@ class Armed:
         if (
             (call == "report") != (wanted == "report")
             or wanted not in ("", call)
-            or (lost and call == "start")
+            or (lost and PARTS.get(call) == "machine")
         ):
             return False
         self.passed += 1

@@ -33,6 +33,7 @@ from cronkeeper.worker.parts import Parts, Rules
 from cronkeeper.worker.safekeeping import Safekeeping
 from cronkeeper.worker.worker import Worker
 
+from .disks import TroubledAlone
 from .fakes import (
     Bell,
     Crash,
@@ -223,6 +224,7 @@ class Fleet:
             spool=FakeSpool(machine),  # type: ignore[arg-type]
             journal=Journal(machine.runs, processes, self.files, account, machine.boot_id, self.time),
             waker=bell,  # type: ignore[arg-type]
+            alone=TroubledAlone(machine.home / "alone", machine.boot_id, trouble),
             **others,
         )
 

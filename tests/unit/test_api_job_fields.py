@@ -259,7 +259,7 @@ def test_what_is_accepted(office: Office, changes: dict[str, Any], field: str, v
         ({"max_output": None}, "max_output", "null"),
         ({"retry": 3}, "retry", 'an object such as {"attempts": 3, "delay": 60} is expected'),
         ({"on_node_loss": "retry"}, "on_node_loss", "fail, rerun"),
-        ({"when_isolated": "run"}, "when_isolated", "finish, stop"),
+        ({"when_isolated": "wait"}, "when_isolated", "finish, stop, run"),
         ({"command": "\x01" * 65536, "stdin": "\x01" * 65536}, "body", "up to 393216 bytes"),
         ({"id": "1"}, "id", "accepted: "),
         ({"": 1}, "", "accepted: "),
