@@ -95,7 +95,7 @@ class SkipReason(StrEnum):
     EDITED = "edited"
     """Its job was given another schedule before the tick was claimed."""
     PAUSED = "paused"
-    """Its job was paused before the tick was claimed."""
+    """Its job, its node or the fleet was paused before the tick was claimed."""
     UNVOUCHED = "unvouched"
     """ZooKeeper was lost, and with it the word of whether it ran."""
     REMOVED = "removed"
@@ -420,6 +420,10 @@ class Node:
     added_at: datetime
     drained_at: datetime | None = None
     """Since when it is to have no jobs; None: it may have some."""
+    paused_at: datetime | None = None
+    """Since when nothing begins there; None: it is not paused, but the whole fleet may be."""
+    resumed_at: datetime | None = None
+    """When its last pause ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

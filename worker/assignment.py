@@ -27,6 +27,8 @@ class Held:
     version: int | None
     looked: datetime | None = None
     """Until when its ticks were looked at: what was due by then is dealt with, or waits for a place or its turn."""
+    since: float = 0.0
+    """When it was published here, in seconds since 1970 by the tree's clock; 0: unknown."""
 
     @property
     def key(self) -> JobKey:
@@ -164,6 +166,7 @@ class Assignment:
                 continue
             try:
                 held = Held(name, decode(spec.data, Spec), decode(claim.data, Claim), claim.version)
+                held.since = spec.modified  # it is written once
             except ValueError as error:
                 log.error("claim %s can't be read, so the job does not run here: %s", name, error)
                 continue

@@ -9,12 +9,13 @@ from itertools import islice
 
 from cronkeeper.common.attempts import call_off
 from cronkeeper.common.coordination import paths
-from cronkeeper.common.coordination.tree import Delete, Op
+from cronkeeper.common.coordination.tree import Delete, Op, Tree
 from cronkeeper.common.log import about
-from cronkeeper.common.model import Claim, HandRun, Outcome, RunState, Skip, StartedBy, Unfinished
+from cronkeeper.common.model import Claim, HandRun, Outcome, RunState, Skip, StartedBy, Unfinished, decode
 from cronkeeper.worker import attempts, claims
 from cronkeeper.worker.assignment import Held, JobKey, Write
 from cronkeeper.worker.journal import Entry, Journal
+from cronkeeper.worker.pausing import Pausing
 from cronkeeper.worker.run_folder import NoRoom, Plan
 
 log = logging.getLogger(__name__)
@@ -45,8 +46,9 @@ class Looked:
 class Claiming:
     """The worker's memory of what is to go into its claims."""
 
-    def __init__(self, journal: Journal, me: claims.Me, on_time: timedelta) -> None:
+    def __init__(self, journal: Journal, me: claims.Me, on_time: timedelta, pausing: Pausing) -> None:
         self._journal = journal
+        self._pausing = pausing
         self._me = me
         self._on_time = on_time
         self._acknowledged: defaultdict[JobKey, set[str]] = defaultdict(set)
@@ -110,6 +112,9 @@ class Claiming:
 
     def _due(self, held: Held, claim: Claim, look: claims.Look) -> claims.Decision:
         """The ticks that may start now, and the attempts that follow others and are not replaced by a tick."""
+        claim = self._pausing.passed_over(held, claim, look.now)
+        if self._pausing.goes_on:
+            return claims.Decision(claim)
         ticks = claims.claim_ticks(held.spec, claim, look, self._me, self._on_time)
         left = replace(look, places=look.places - len(ticks.start))
         again = attempts.claim_attempts(held.spec, ticks.claim, left, self._me)
@@ -119,7 +124,8 @@ class Claiming:
         return replace(again, start=(*ticks.start, *again.start), waits=waits)
 
     def _asked_for(self, held: Held, claim: Claim) -> Iterable[HandRun]:
-        return islice(self._inbox[held.key].values(), 0 if self.idle else claims.room_for_requests(claim))
+        none = self.idle or self._pausing.goes_on
+        return islice(self._inbox[held.key].values(), 0 if none else claims.room_for_requests(claim))
 
     def landed(self, made: Made) -> None:
         """The change is in the tree: what it allows may happen."""
@@ -275,3 +281,10 @@ def job_key(run_id: str) -> JobKey:
     """Which job a run is of."""
     job_id, copy, _ = run_id.split(".", 2)
     return int(job_id), int(copy)
+
+
+def inbox(tree: Tree, node: str) -> list[HandRun]:
+    """What is asked of the node. Raises: Unavailable, NoNode."""
+    names = tree.children(paths.inbox(node))
+    entries = tree.get_many([paths.inbox_entry(node, name) for name in names])
+    return [decode(entry.data, HandRun) for entry in entries if entry is not None]

@@ -8,13 +8,14 @@ from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import NoNode
 from cronkeeper.common.coordination.watch import ChildWatch
 from cronkeeper.common.errors import Unavailable
-from cronkeeper.common.model import HandRun, StartedBy, Unfinished, decode
+from cronkeeper.common.model import StartedBy, Unfinished
 from cronkeeper.worker import claims, figures, lease_file, reports, timetable
 from cronkeeper.worker.agenda import Agenda
 from cronkeeper.worker.assignment import Assignment, Change, Fate, Held, JobKey
-from cronkeeper.worker.claiming import Claiming, Made, job_key
+from cronkeeper.worker.claiming import Claiming, Made, inbox, job_key
 from cronkeeper.worker.journal import Entry
 from cronkeeper.worker.parts import Parts, Rules
+from cronkeeper.worker.pausing import Pausing
 from cronkeeper.worker.places import Places, Turns
 from cronkeeper.worker.reconcile import reconcile
 
@@ -44,7 +45,8 @@ class Worker:
         self._parts = parts
         self._rules = rules
         self._assignment = Assignment(parts.tree, rules.me.node)
-        self._claiming = Claiming(parts.journal, rules.me, rules.on_time)
+        self._pausing = Pausing(parts.tree, rules.me.node, parts.waker.set)
+        self._claiming = Claiming(parts.journal, rules.me, rules.on_time, self._pausing)
         self._agenda = Agenda()
         self._places = Places(rules.max_running)
         self.running = self.waiting = 0
@@ -171,16 +173,14 @@ class Worker:
         if look and clock >= self._next_sweep:
             self._parts.journal.sweep(held.spec for held in self._assignment.held.values())
             self._next_sweep = clock + SWEEP
-        if look or self._inbox_watch.fired:
+        if news := self._pausing.look(whole=bool(look)):
+            timetable.begin_anew(self._agenda, self._places, self._assignment, self._grace, self._pausing)
+        if look or news or self._inbox_watch.fired:
             self._read_inbox()
 
     def _read_inbox(self) -> None:
-        node = self._rules.me.node
         self._inbox_watch.arm()
-        names = self._parts.tree.children(paths.inbox(node))
-        entries = self._parts.tree.get_many([paths.inbox_entry(node, name) for name in names])
-        hand_runs = [decode(entry.data, HandRun) for entry in entries if entry is not None]
-        for key in self._claiming.requests(hand_runs):
+        for key in self._claiming.requests(inbox(self._parts.tree, self._rules.me.node)):
             self._agenda.touch(key)
 
     def _take(self, change: Change, now: datetime, clock: float) -> None:
@@ -280,7 +280,7 @@ class Worker:
     def _schedule(self, key: JobKey) -> None:
         held = self._assignment.held.get(key)
         if held is not None:
-            timetable.schedule(self._agenda, held, self._grace)
+            timetable.schedule(self._agenda, held, self._grace, self._pausing)
 
     @property
     def _grace(self) -> timedelta:

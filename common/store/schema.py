@@ -244,6 +244,9 @@ node = _table(
     sa.Column("added_at", Instant, nullable=False),
     # Since when it is to have no jobs; NULL: it may have some.
     sa.Column("drained_at", Instant),
+    # Since when nothing begins there; NULL: it is not paused by itself. And when it was resumed last.
+    sa.Column("paused_at", Instant),
+    sa.Column("resumed_at", Instant),
 )
 
 leader = _table(
@@ -253,6 +256,9 @@ leader = _table(
     sa.Column("holder", sa.String(200)),
     # The last mark that the tree was seen to have; a tree below it was lost, or put back.
     sa.Column("tree_mark", Number),
+    # Of the whole fleet, as of a node.
+    sa.Column("paused_at", Instant),
+    sa.Column("resumed_at", Instant),
     sa.Column("writes", Number, nullable=False),
 )
 

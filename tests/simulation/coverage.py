@@ -42,7 +42,13 @@ def cells_of_fault(people: People, event: Event) -> Iterator[Cell]:
 
 
 def cells_of_deed(people: People, event: Event) -> Iterator[Cell]:
-    """A person did something to a job that runs or not."""
+    """A person did something to a job that runs or not, or to a node that does."""
+    if event.what in (Deed.PAUSE_NODE, Deed.RESUME_NODE):
+        nodes = [event.who] if event.who else list(people.cluster.machines)
+        for node in nodes:
+            running = people.cluster.machines[node].running
+            yield from _cells(people, str(event.what), "worker that runs" if running else "idle worker", node)
+        return
     job = people.jobs.get(event.job)
     if job is None:
         return
@@ -78,6 +84,10 @@ MISSED: set[Cell] = {
 """What seeds 0 to 999 do not hit, as the dice are today."""
 
 
+OF_NODES = (Deed.FETCH, Deed.PAUSE_NODE, Deed.RESUME_NODE)
+"""Deeds that are about no job."""
+
+
 def required() -> set[Cell]:
     """What a thousand seeds must have hit."""
     usual = [each for each in Strike if each is not Strike.TAKE_OVER]
@@ -103,7 +113,10 @@ def required() -> set[Cell]:
         product([*of_managers, Fault.EXPIRED, Fault.SLOW, Fault.CLOCK, Fault.POWER], ["leader"], everyday)
     )
     cells |= set(
-        product([each for each in Deed if each is not Deed.FETCH], ["idle job", "running job"], everyday)
+        product([each for each in Deed if each not in OF_NODES], ["idle job", "running job"], everyday)
+    )
+    cells |= set(
+        product([Deed.PAUSE_NODE, Deed.RESUME_NODE], ["idle worker", "worker that runs"], everyday)
     )
     return {(str(fault), step, policy) for fault, step, policy in cells} - MISSED
 

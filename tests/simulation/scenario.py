@@ -72,6 +72,9 @@ class Deed(StrEnum):
     REMOVE = "remove"
     BY_HAND = "by_hand"
     SEND = "send"
+    PAUSE_NODE = "pause_node"
+    """`who`, or the whole fleet where nobody is named."""
+    RESUME_NODE = "resume_node"
     FETCH = "fetch"
     """A job's artifact comes to a node."""
 
