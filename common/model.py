@@ -139,12 +139,13 @@ FINAL = frozenset(
 _ENDED = FINAL - {RunState.LOST, RunState.SKIPPED}
 
 # Reports of one run may be repeated and may overtake each other, so every later state can follow every
-# earlier one. A node that comes back may still say what became of a run that was given up as lost.
+# earlier one. A node that comes back may still say what became of a run that was given up as lost; and where a node
+# could not tell whether it had claimed the run, and said that it is lost, another may have skipped it since.
 TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     RunState.QUEUED: frozenset({RunState.CLAIMED, RunState.RUNNING}) | FINAL,
     RunState.CLAIMED: frozenset({RunState.RUNNING}) | FINAL,
     RunState.RUNNING: FINAL - {RunState.SKIPPED},
-    RunState.LOST: _ENDED,
+    RunState.LOST: _ENDED | {RunState.SKIPPED},
     **{state: frozenset() for state in _ENDED | {RunState.SKIPPED}},
 }
 

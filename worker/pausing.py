@@ -25,8 +25,10 @@ BEGINNING = datetime.min.replace(tzinfo=UTC)
 class Pausing:
     """What is known of this node's pauses, whether it or the whole fleet is paused."""
 
-    def __init__(self, tree: Tree, node: str, notify: Callable[[], None]) -> None:
+    def __init__(self, tree: Tree, node: str, notify: Callable[[], None], on_time: timedelta) -> None:
+        """`on_time`: younger ticks are left alone while the pause goes on, for it may be over, unheard."""
         self._tree = tree
+        self._on_time = on_time
         self._path = paths.pause(node)
         self._watch = ChildWatch(tree, paths.node(node), notify)
         self.pause: Pause | None = None
@@ -63,7 +65,7 @@ class Pausing:
         """
         if self.pause is None or _waits(held.spec):
             return claim
-        until = now + INSTANT
+        until = now - self._on_time + INSTANT
         if self.pause.until is not None:
             if held.since >= self.pause.until.timestamp():
                 return claim
@@ -81,15 +83,16 @@ class Pausing:
     def next_look(self, held: Held) -> datetime | None:
         """When to tell of a job's ticks again while the pause goes on; None where there will be nothing to tell.
 
-        At once of the first one, and then of all those together that fell due in as long a time as the pause had
+        Soon of the first one, and then of all those together that fell due in as long a time as the pause had
         lasted before.
         """
         assert self.pause is not None
         told = BEGINNING if held.claim.watermark is None else held.claim.watermark
         tick = None if _waits(held.spec) else next_tick(held.spec, told)
-        if tick is None or told <= self.pause.since:
-            return tick
-        return max(tick, told + min(LONGEST, told - self.pause.since))
+        if tick is None:
+            return None
+        first = tick + self._on_time
+        return first if told <= self.pause.since else max(first, told + min(LONGEST, told - self.pause.since))
 
 
 def _waits(spec: Spec) -> bool:

@@ -45,7 +45,7 @@ class Worker:
         self._parts = parts
         self._rules = rules
         self._assignment = Assignment(parts.tree, rules.me.node)
-        self._pausing = Pausing(parts.tree, rules.me.node, parts.waker.set)
+        self._pausing = Pausing(parts.tree, rules.me.node, parts.waker.set, rules.on_time)
         self._claiming = Claiming(parts.journal, rules.me, rules.on_time, self._pausing)
         self._agenda = Agenda()
         self._places = Places(rules.max_running)

@@ -7,7 +7,7 @@ from itertools import product
 from simulation.cluster import Cluster
 from simulation.deeds import People
 from simulation.link import Link
-from simulation.scenario import Deed, Event, Fault, Strike
+from simulation.scenario import OF_NODES, Deed, Event, Fault, Strike
 
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.model import ClaimName, Job
@@ -84,10 +84,6 @@ MISSED: set[Cell] = {
 """What seeds 0 to 999 do not hit, as the dice are today."""
 
 
-OF_NODES = (Deed.FETCH, Deed.PAUSE_NODE, Deed.RESUME_NODE)
-"""Deeds that are about no job."""
-
-
 def required() -> set[Cell]:
     """What a thousand seeds must have hit."""
     usual = [each for each in Strike if each is not Strike.TAKE_OVER]
@@ -115,9 +111,7 @@ def required() -> set[Cell]:
     cells |= set(
         product([each for each in Deed if each not in OF_NODES], ["idle job", "running job"], everyday)
     )
-    cells |= set(
-        product([Deed.PAUSE_NODE, Deed.RESUME_NODE], ["idle worker", "worker that runs"], everyday)
-    )
+    cells |= set(product([Deed.PAUSE_NODE, Deed.RESUME_NODE], ["idle worker", "worker that runs"], everyday))
     return {(str(fault), step, policy) for fault, step, policy in cells} - MISSED
 
 

@@ -4,8 +4,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from simulation.coverage import OF_NODES
-from simulation.scenario import Deed, Event, Fault, JobPlan, NodePlan, Scenario, Strike
+from simulation.scenario import OF_NODES, Deed, Event, Fault, JobPlan, NodePlan, Scenario, Strike
 
 MINUTES = (2.0, 2.0, 2.0, 2.5, 3.0)
 RUN_LEASES = (20.0, 20.0, 20.0, 20.0, 60.0)
@@ -314,7 +313,7 @@ class _Dice:
             at = round(chance.uniform(2, self.lasts - 5), 2)
             events.append(Event(at=at, what=Deed.PAUSE_NODE, who=who))
             end = round(at + chance.choice([chance.uniform(0, 8), chance.uniform(8, 90)]), 2)
-            if end < self.lasts:
+            if end < self.lasts - 45:  # what has waited for it may take long; else it ends when all does
                 events.append(Event(at=end, what=Deed.RESUME_NODE, who=who))
         return events
 

@@ -79,6 +79,10 @@ class Deed(StrEnum):
     """A job's artifact comes to a node."""
 
 
+OF_NODES = (Deed.FETCH, Deed.PAUSE_NODE, Deed.RESUME_NODE)
+"""Deeds that do nothing to a job."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePlan:
     """A machine."""

@@ -70,7 +70,7 @@ def test_a_long_pause_of_a_frequent_job_is_a_few_entries_and_the_first_is_there_
     job = fleet.submit(schedule=EACH_MINUTE)
     fleet.until(at(0, 30))
     fleet.pause("alpha")
-    fleet.until(at(1, 20))
+    fleet.until(at(1, 40))
     assert results(fleet, job)[1:] == [PAUSED]
     fleet.until(at(39, 30))
     fleet.resume("alpha")
@@ -129,6 +129,21 @@ def test_a_resumption_that_is_heard_of_late_loses_none_of_the_ticks_since(make_f
     # Due from 12:00:55 on, when the job came, and resumed at 12:01:34.
     assert (told[:8], set(told[8:])) == ([PAUSED] * 8, {RAN})
     assert len(told) == 8 + 13
+
+
+def test_a_tick_between_a_resumption_and_the_word_of_it_is_not_taken_for_one_of_the_pause(
+    make_fleet: MakeFleet,
+) -> None:
+    fleet = make_fleet("alpha")
+    fleet.submit(schedule=EACH_MINUTE)
+    fleet.pause("alpha")
+    fleet.until(at(0, -5))
+    fleet.stop("first")
+    fleet.resume("alpha")
+    fleet.until(at(0, 5))
+    fleet.lead("second")
+    fleet.until(at(0, 20))
+    assert fleet.starts() == [RUN]
 
 
 def test_a_pause_that_is_heard_of_late_takes_what_is_due_then(make_fleet: MakeFleet) -> None:
