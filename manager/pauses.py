@@ -4,6 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from cronkeeper.common.pauses import Pauses
 from cronkeeper.common.store import nodes, pauses
 from cronkeeper.manager.desk import Desk, note
 
@@ -24,6 +25,11 @@ def resume(desk: Desk, name: str | None, actor: str, now: datetime) -> None:
 def fleet(desk: Desk) -> datetime | None:
     """Since when the whole fleet is paused; None where it is not. Raises: Unavailable."""
     return desk.store.transaction(pauses.fleet)
+
+
+def known(desk: Desk) -> Pauses:
+    """All pauses. Raises: Unavailable."""
+    return desk.store.transaction(pauses.read)
 
 
 def _switch(desk: Desk, name: str | None, actor: str, now: datetime, *, paused: bool) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner, Result
 from support.fake_api import FakeApi, Given
 from support.office import Office
@@ -10,6 +11,7 @@ from support.office import Office
 from cronkeeper.api.identity import Role
 from cronkeeper.cli.main import main
 from cronkeeper.common.store import audit
+from cronkeeper.common.store.schema import job
 
 Words = Callable[..., Result]
 PAUSED = "2026-03-01T12:00:00.123456Z"
@@ -70,6 +72,25 @@ def test_a_node_that_was_paused_by_itself_stays_so_when_the_fleet_is_resumed(off
         office.call("POST", path, Role.ADMIN)
     shown = office.call("GET", "/nodes/alpha").json or {}
     assert (shown["paused_at"], shown["fleet_paused_at"]) == (PAUSED, None)
+
+
+def test_a_job_says_that_its_node_or_the_fleet_is_paused(office: Office) -> None:
+    office.add_node("alpha")
+    for _ in range(2):
+        office.create()
+    there = sa.update(job).where(job.c.id == 1).values(assigned_node="alpha")
+    office.store.transaction(lambda connection: connection.execute(there))
+
+    def said() -> list[str | None]:
+        jobs = sorted(office.call("GET", "/jobs").json or [], key=lambda each: int(each["id"]))
+        assert (office.call("GET", "/jobs/1").json or {})["placement"] == jobs[0]["placement"]
+        return [each["placement"] for each in jobs]
+
+    assert said() == [None, None]
+    office.call("POST", "/nodes/alpha/pause", Role.ADMIN)
+    assert said() == ["node alpha is paused", None]
+    office.call("POST", "/fleet/pause", Role.ADMIN)
+    assert said() == ["the whole fleet is paused", None]
 
 
 @pytest.mark.parametrize("word", ["pause", "resume"])
