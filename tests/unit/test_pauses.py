@@ -140,6 +140,8 @@ def test_a_tick_between_a_resumption_and_the_word_of_it_is_not_taken_for_one_of_
     fleet.until(at(0, -5))
     fleet.stop("first")
     fleet.resume("alpha")
+    fleet.until(at(0, 2))
+    fleet.restart("alpha")  # it looks at all its jobs
     fleet.until(at(0, 5))
     fleet.lead("second")
     fleet.until(at(0, 20))

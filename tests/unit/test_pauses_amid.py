@@ -8,8 +8,10 @@ from support.promise import complaints
 
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Create
-from cronkeeper.common.model import OnNodeLoss, RunState, decode, encode
-from cronkeeper.common.pauses import Pause
+from cronkeeper.common.model import LiveNode, OnNodeLoss, RunState, decode, encode
+from cronkeeper.common.pauses import Pause, Pauses
+from cronkeeper.common.store.nodes import Roll
+from cronkeeper.manager.board import Board
 
 
 def at(minutes: float, seconds: float = 0) -> datetime:
@@ -176,3 +178,14 @@ def test_a_pause_of_which_sql_knows_nothing_ends(make_fleet: MakeFleet) -> None:
     fleet.until(at(0, 30))
     assert decode(fleet.desk.tree.get(path).data, Pause).until is not None
     assert fleet.starts() == [RUN]
+
+
+def test_a_paused_node_is_given_nothing_until_the_tree_tells_it_so() -> None:
+    live = LiveNode(name="alpha", incarnation="1", boot_id="boot", version="1", crond=False)
+    board = Board(live={"alpha": live}, nodes={"alpha"})
+    board.know_nodes(Roll(frozenset({"alpha"}), frozenset(), Pauses(fleet=TICK)))
+    assert board.sites() == {}
+    board.told_pauses["alpha"] = Pause(since=TICK, until=TICK)
+    assert board.sites() == {}
+    board.told_pauses["alpha"] = Pause(since=TICK)
+    assert board.sites()["alpha"].paused
