@@ -14,6 +14,7 @@ from . import (
     metrics,
     nodes,
     openapi,
+    pauses,
     problems,
     reports,
     request_id,
@@ -68,7 +69,7 @@ def create_app(given: Services) -> Flask:
     request_id.install(app)
     access.guard(app)
     api = openapi.Api(app, spec_kwargs={"extra_plugins": [openapi.Completing()]})
-    for each in (jobs, runs, ledger, nodes, tokens, artifacts, health, metrics, reports):
+    for each in (jobs, runs, ledger, nodes, pauses, tokens, artifacts, health, metrics, reports):
         api.register_blueprint(each.blueprint)
     app.register_blueprint(_docs())
     problems.register(app)

@@ -139,6 +139,8 @@ NODE = {
     ],
     "added_at": _CREATED,
     "drained_at": None,
+    "paused_at": None,
+    "fleet_paused_at": None,
 }
 FACTS = {
     "hostname": "db1.example",
@@ -227,6 +229,11 @@ ANSWERS: Mapping[tuple[str, str, str], Any] = {
     ("post", "/nodes/{name}/reload", "202"): {"request": "5d2c81f0"},
     ("post", "/nodes/{name}/drain", "200"): ONE_NODE | {"drained_at": _CREATED, "waiting": 2},
     ("post", "/nodes/{name}/undrain", "200"): ONE_NODE,
+    ("post", "/nodes/{name}/pause", "200"): ONE_NODE | {"paused_at": _CREATED},
+    ("post", "/nodes/{name}/resume", "200"): ONE_NODE,
+    ("get", "/fleet", "200"): {"paused_at": None},
+    ("post", "/fleet/pause", "200"): {"paused_at": _CREATED},
+    ("post", "/fleet/resume", "200"): {"paused_at": None},
     ("post", "/nodes", "201"): ONE_NODE
     | {
         "facts": None,

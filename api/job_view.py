@@ -11,13 +11,15 @@ from cron_descriptor import FormatError, Options, get_description  # type: ignor
 
 from cronkeeper.common import every, schedule
 from cronkeeper.common.model import Job, Role, Run
+from cronkeeper.common.pauses import Pauses
 from cronkeeper.common.schedule import NAMES, ONCE, once
-from cronkeeper.manager import runs
+from cronkeeper.manager import pauses, runs
 
 from .access import actor
 from .services import services
 
 NEXT_TICKS = 3
+NOBODY = Pauses()
 # The locale is named, since the library would else take that of the machine.
 _IN_WORDS = Options(use_24hour_time_format=True, locale_code="en_US")
 _OF_JOB = tuple(field.name for field in fields(Job))
@@ -46,19 +48,28 @@ def shown_new(job: Job) -> ShownJob:
 def all_shown(jobs: Sequence[Job]) -> list[ShownJob]:
     """The jobs as they are shown; their runs are looked up all at once. Raises: Unavailable."""
     newest = runs.newest(services().desk, [job.id for job in jobs])
-    now = services().clock()
-    return [_shown(job, newest.get(job.id), now) for job in jobs]
+    now, paused = services().clock(), pauses.known(services().desk)
+    return [_shown(job, newest.get(job.id), now, paused) for job in jobs]
 
 
-def _shown(job: Job, last_run: Run | None, now: datetime) -> ShownJob:
-    masked = _masked(job)
+def _shown(job: Job, last_run: Run | None, now: datetime, paused: Pauses = NOBODY) -> ShownJob:
+    masked, placement = _masked(job), {"placement": _placement(job, paused)}
     return ShownJob(
-        **{name: getattr(job, name) for name in _OF_JOB} | masked,
+        **{name: getattr(job, name) for name in _OF_JOB} | placement | masked,
         hidden=tuple(masked),
         description=description(job),
         next_ticks=next_ticks(job, now),
         last_run=last_run,
     )
+
+
+def _placement(job: Job, paused: Pauses) -> str | None:
+    """Why it does not run as it should: as the leader has it, or since its node is paused."""
+    if job.placement is not None or job.assigned_node is None:
+        return job.placement
+    if paused.fleet is not None:
+        return "the whole fleet is paused"
+    return f"node {job.assigned_node} is paused" if job.assigned_node in paused.nodes else None
 
 
 def _masked(job: Job) -> dict[str, Any]:

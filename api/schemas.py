@@ -150,6 +150,15 @@ class NodeSchema(Schema):
         allow_none=True,
         metadata=about("Since when it is to have no jobs; null: it may have some."),
     )
+    paused_at = Instant(
+        attribute="node.paused_at",
+        allow_none=True,
+        metadata=about("Since when nothing begins there; null: it is not paused by itself."),
+    )
+    fleet_paused_at = Instant(
+        allow_none=True,
+        metadata=about("Since when the whole fleet is paused, and this node with it; null: it is not."),
+    )
 
     def _boot_id(self, view: NodeView) -> str | None:
         return view.live.boot_id if view.live is not None else None
@@ -168,6 +177,15 @@ class OneNodeSchema(NodeSchema):
     )
     facts = fields.Nested(
         FactsSchema, allow_none=True, metadata=about("Null while it has told nothing, or none can be read.")
+    )
+
+
+class FleetSchema(Schema):
+    """All nodes together, those to come too."""
+
+    paused_at = Instant(
+        allow_none=True,
+        metadata=about("Since when nothing begins on any node; null: the fleet is not paused."),
     )
 
 
@@ -218,5 +236,6 @@ NEW_NODE = NewNodeSchema()
 NODE = OneNodeSchema()
 RELOAD = ReloadSchema()
 NODES = NodeSchema(many=True)
+FLEET = FleetSchema()
 HEALTH = HealthSchema()
 ACKNOWLEDGED = AcknowledgedSchema()

@@ -19,10 +19,19 @@ def conditions(node: Thing) -> Cell:
     return (printable(", ".join(each["name"] for each in wrong)), "yellow") if wrong else NOTHING
 
 
+def paused(node: Thing) -> Cell:
+    """Since when nothing begins there."""
+    since = [each for name in ("paused_at", "fleet_paused_at") if (each := node.get(name)) is not None]
+    return (instant(min(since)), "yellow") if since else NOTHING  # an older API says nothing of it
+
+
 def rows(node: Thing) -> Rows:
     """What the API says of a node, line by line."""
     known = [(name.removesuffix("_at"), [cell(name, node[name])]) for name in OF_THE_NODE]
     known.insert(4, ("capacity", [capacity(node)]))
+    known.append(("paused", [paused(node)]))
+    if node.get("fleet_paused_at") is not None:
+        known.append(("whole fleet", [(f"paused since {instant(node['fleet_paused_at'])}", "yellow")]))
     wrong = node.get("conditions")
     said = [f"{each['name']} since {instant(each['since'])}: {each['reason']}" for each in wrong or ()]
     known.insert(2, ("conditions", [(printable(text), "yellow") for text in said] or [NOTHING]))

@@ -11,6 +11,7 @@ from . import show as shown
 from .access import connected
 from .client import Client, Refused, path_to
 from .node_drain import drain, undrain
+from .node_pause import pause, resume
 from .node_reload import reload
 from .show import field, json_option
 
@@ -25,6 +26,7 @@ COLUMNS = {
     "version": field("version"),
     "added": field("added_at"),
     "drained": field("drained_at"),
+    "paused": node_view.paused,
 }
 
 
@@ -81,7 +83,7 @@ def forget(client: Client, name: str, as_json: bool) -> None:
     shown.answer({"name": name}, f"node {name} is forgotten; its jobs go where they may", as_json=as_json)
 
 
-for word in (reload, drain, undrain):
+for word in (reload, drain, undrain, pause, resume):
     node.add_command(word)
 
 

@@ -74,6 +74,11 @@ NODES = Gauge(
     ["state"],
     registry=MANAGER,
 )
+NODES_PAUSED = Gauge(
+    "cronkeeper_manager_nodes_paused",
+    "Nodes on which nothing begins, since they or the whole fleet are paused; 0 where it does not lead.",
+    registry=MANAGER,
+)
 MOVES = Counter(
     "cronkeeper_manager_moves",
     "Claims that the leader has moved: given to a first node (publish), published again at theirs (edit), given "
@@ -180,6 +185,11 @@ CLOCK_OFFSET = Gauge(
 CRONTAB_TRUSTED = Gauge(
     "cronkeeper_worker_crontab_trusted",
     "1 while cron is relied on: the crontab is up to date and crond lives; 0: the clock starts all ticks.",
+    registry=WORKER,
+)
+PAUSED = Gauge(
+    "cronkeeper_worker_paused",
+    "1 while nothing begins here, since the node or the whole fleet is paused.",
     registry=WORKER,
 )
 CONDITION = Gauge(

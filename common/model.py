@@ -97,7 +97,7 @@ class SkipReason(StrEnum):
     EDITED = "edited"
     """Its job was given another schedule before the tick was claimed."""
     PAUSED = "paused"
-    """Its job was paused before the tick was claimed."""
+    """Its job, its node or the fleet was paused before the tick was claimed."""
     UNVOUCHED = "unvouched"
     """ZooKeeper was lost, and with it the word of whether it ran."""
     REMOVED = "removed"
@@ -141,12 +141,13 @@ FINAL = frozenset(
 _ENDED = FINAL - {RunState.LOST, RunState.SKIPPED}
 
 # Reports of one run may be repeated and may overtake each other, so every later state can follow every
-# earlier one. A node that comes back may still say what became of a run that was given up as lost.
+# earlier one. A node that comes back may still say what became of a run that was given up as lost; and where a node
+# could not tell whether it had claimed the run, and said that it is lost, another may have skipped it since.
 TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     RunState.QUEUED: frozenset({RunState.CLAIMED, RunState.RUNNING}) | FINAL,
     RunState.CLAIMED: frozenset({RunState.RUNNING}) | FINAL,
     RunState.RUNNING: FINAL - {RunState.SKIPPED},
-    RunState.LOST: _ENDED,
+    RunState.LOST: _ENDED | {RunState.SKIPPED},
     **{state: frozenset() for state in _ENDED | {RunState.SKIPPED}},
 }
 
@@ -425,6 +426,10 @@ class Node:
     added_at: datetime
     drained_at: datetime | None = None
     """Since when it is to have no jobs; None: it may have some."""
+    paused_at: datetime | None = None
+    """Since when nothing begins there; None: it is not paused, but the whole fleet may be."""
+    resumed_at: datetime | None = None
+    """When its last pause ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.model import ClaimName, Job, LiveNode, decode
+from cronkeeper.common.pauses import Pause, Pauses
 from cronkeeper.common.store.nodes import Roll
 from cronkeeper.manager.placement import NOTHING, JobKey, Labels, Site, Wants, wants
 from cronkeeper.manager.publish import NOWHERE, Move, Placed
@@ -24,6 +25,10 @@ class Board:
     """The nodes that SQL knows: no other one gets jobs, since its reports are refused."""
     drained: frozenset[str] = frozenset()
     """Those of them that are to have no jobs."""
+    pauses: Pauses = field(default_factory=Pauses)
+    """Who is paused, by SQL."""
+    told_pauses: dict[str, Pause | None] = field(default_factory=dict)
+    """What the tree tells each node of that; one that is not in it has not been looked at."""
     seen: set[str] = field(default_factory=set)
     """Nodes that have been live since the reign began."""
     absent_since: dict[str, float] = field(default_factory=dict)
@@ -45,7 +50,7 @@ class Board:
         """The picture as the tree shows it, with the memory of the picture before. Raises: Unavailable."""
         board = cls()
         if before is not None:
-            board.known, board.drained = before.known, before.drained
+            board.known, board.drained, board.pauses = before.known, before.drained, before.pauses
             board.live, board.seen, board.absent_since = before.live, before.seen, before.absent_since
             board.abroad.update(before.abroad)
         tree.sync()
@@ -93,7 +98,7 @@ class Board:
     def know_nodes(self, roll: Roll) -> bool:
         """Take note of who is in the fleet, and which of them are drained; True where that is news."""
         others = (self.known ^ roll.known) | (self.drained ^ roll.drained)
-        self.known, self.drained = roll.known, roll.drained
+        self.known, self.drained, self.pauses = roll.known, roll.drained, roll.pauses
         for node in others:
             self._look_at(self._on.get(node, ()))
         return bool(others)
@@ -107,6 +112,7 @@ class Board:
         self.nodes.discard(node)
         self.seen.discard(node)
         self.absent_since.pop(node, None)
+        self.told_pauses.pop(node, None)
 
     def know_all(self, demands: Iterable[tuple[int, str | None, Labels]]) -> None:
         """Take note of what all the jobs demand that demand anything."""
@@ -123,9 +129,21 @@ class Board:
         self._look_at([(job.id, 1)])
 
     def sites(self) -> dict[str, Site]:
-        """Where jobs can be: the live nodes that are known, and not drained."""
+        """Where jobs can be: the live nodes that are known, not drained, and told of it where they are paused."""
         takers = self.known - self.drained
-        return {name: self._site(name, node) for name, node in self.live.items() if name in takers}
+        return {
+            name: self._site(name, node)
+            for name, node in self.live.items()
+            if name in takers and (not self.is_paused(name) or self._knows_pause(name))
+        }
+
+    def is_paused(self, node: str) -> bool:
+        """Whether nothing is to begin there."""
+        return self.pauses.since(node) is not None
+
+    def _knows_pause(self, node: str) -> bool:
+        told = self.told_pauses.get(node)
+        return told is not None and told.goes_on
 
     def drained_sites(self) -> dict[str, Site]:
         """Where jobs could be, were it not drained."""
@@ -179,7 +197,8 @@ class Board:
         return demand is None or bool(demand.met_by({node.name: self._site(node.name, node)}))
 
     def _site(self, name: str, node: LiveNode) -> Site:
-        return Site(name, node.labels, len(self._on.get(name, ())), node.capacity, node.closed)
+        load, paused = len(self._on.get(name, ())), self.is_paused(name)
+        return Site(name, node.labels, load, node.capacity, node.closed, paused)
 
     def _put(self, placed: Placed) -> None:
         key = (placed.name.job_id, placed.name.copy)

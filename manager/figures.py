@@ -30,6 +30,7 @@ def watch(lease: Lease, reign: Callable[[], Reign | None], board: Callable[[], B
     metrics.EPOCH.set_function(epoch)
     metrics.JOBS_PLACED.set_function(of_board(lambda seen: len(seen.placed) - len(seen.on(NOWHERE))))
     metrics.NODES.labels("live").set_function(of_board(lambda seen: len(seen.live)))
+    metrics.NODES_PAUSED.set_function(of_board(lambda seen: sum(map(seen.is_paused, seen.known))))
     metrics.NODES.labels("absent").set_function(of_board(lambda seen: len(seen.absent_since)))
 
 

@@ -21,13 +21,20 @@ from cronkeeper.manager.publish import Move, Placed, carry_out
 log = logging.getLogger(__name__)
 
 
-def known_for_certain(store: Store, reign: Reign) -> nodes.Roll:
-    """Who is in the fleet, by the SQL that this reign is of.
+def known_for_certain(store: Store, reign: Reign, board: Board, roll: nodes.Roll) -> nodes.Roll:
+    """Who is in the fleet; where that takes a node out or changes what it may do, by the SQL that this reign is of.
 
-    So nothing is taken off a node on the word of a copy that lags behind, or was put back to an earlier day.
+    So nothing is taken off a node, paused or resumed on the word of a copy that lags behind, or was put back to an
+    earlier day.
 
     Raises: Unavailable; Conflict, where it is another's.
     """
+    if (
+        board.known.issubset(roll.known)
+        and roll.drained.issubset(board.drained)
+        and roll.pauses == board.pauses
+    ):
+        return roll
 
     def work(connection: Connection) -> nodes.Roll:
         leader.fence(connection, reign.epoch)

@@ -20,7 +20,7 @@ from cronkeeper.common.store import jobs, leader
 from cronkeeper.common.store.jobs import Publication
 from cronkeeper.common.store.nodes import Roll
 from cronkeeper.common.store.store import Store
-from cronkeeper.manager import dispatch, figures, forgotten, news, settle
+from cronkeeper.manager import dispatch, figures, forgotten, news, pausing, settle
 from cronkeeper.manager.asked import say_published
 from cronkeeper.manager.board import Board
 from cronkeeper.manager.changes import changes
@@ -243,10 +243,9 @@ class Leader:
 
     def _know_nodes(self, reign: Reign, board: Board, roll: Roll, now: datetime, clock: float) -> None:
         """Take note of who is in the fleet, and see off those that are no more."""
-        if not board.known.issubset(roll.known) or not roll.drained.issubset(board.drained):
-            roll = forgotten.known_for_certain(self._store, reign)
-        if board.know_nodes(roll):
+        if board.know_nodes(forgotten.known_for_certain(self._store, reign, board, roll)):
             self._intake.hurry()
+        pausing.tell(self._tree, reign, board, now)
         when = settle.When(now, clock, self._rules.run_lease)
         for node in sorted(board.drained):
             if self._is_dead(board, node, clock):  # what no other one will do for must not stay there either

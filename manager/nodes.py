@@ -14,7 +14,7 @@ from cronkeeper.common.coordination.tree import Node as TreeNode
 from cronkeeper.common.errors import Conflict, Unavailable
 from cronkeeper.common.facts import Condition, Facts
 from cronkeeper.common.model import Claim, LiveNode, Node, decode, replace
-from cronkeeper.common.store import nodes, runs
+from cronkeeper.common.store import nodes, pauses, runs
 from cronkeeper.manager.desk import Desk, note
 
 _TRIES = 5
@@ -36,6 +36,8 @@ class NodeView:
     """Those that go on there, as far as SQL has heard; not looked at in a list."""
     waiting: int | None = None
     """Of a drained node: how many of its jobs wait for a run there; None of others, and where the tree is away."""
+    fleet_paused_at: datetime | None = None
+    """Since when the whole fleet is paused, and so this node too."""
 
 
 def add(desk: Desk, node: Node, actor: str) -> None:
@@ -77,17 +79,22 @@ def forget(desk: Desk, name: str, actor: str, now: datetime) -> None:
 
 def listing(desk: Desk) -> list[NodeView]:
     """Every node that was added, by name. Raises: Unavailable, where SQL does not answer."""
-    return _seen(desk, desk.store.transaction(nodes.listing))
+
+    def work(connection: Connection) -> tuple[list[Node], datetime | None]:
+        return nodes.listing(connection), pauses.fleet(connection)
+
+    return _seen(desk, *desk.store.transaction(work))
 
 
 def get(desk: Desk, name: str) -> NodeView:
     """One node, with its facts and its runs. Raises: NotFound; Unavailable, where SQL does not answer."""
 
-    def work(connection: Connection) -> tuple[Node, int]:
-        return nodes.get(connection, name), len(runs.unfinished_on(connection, name))
+    def work(connection: Connection) -> tuple[Node, int, datetime | None]:
+        going_on = len(runs.unfinished_on(connection, name))
+        return nodes.get(connection, name), going_on, pauses.fleet(connection)
 
-    known, going_on = desk.store.transaction(work)
-    (seen,) = _seen(desk, [known])
+    known, going_on, fleet_paused_at = desk.store.transaction(work)
+    (seen,) = _seen(desk, [known], fleet_paused_at)
     seen = replace(seen, runs=going_on)
     try:
         (told,) = desk.tree.get_many([paths.facts(name)])
@@ -171,11 +178,12 @@ def _facts(told: TreeNode | None) -> Facts | None:
         return None
 
 
-def _seen(desk: Desk, known: Sequence[Node]) -> list[NodeView]:
+def _seen(desk: Desk, known: Sequence[Node], fleet_paused_at: datetime | None) -> list[NodeView]:
     try:
-        return _with_tree(desk, known)
+        seen = _with_tree(desk, known)
     except Unavailable:
-        return [NodeView(node, None, None, None) for node in known]
+        seen = [NodeView(node, None, None, None) for node in known]
+    return [replace(each, fleet_paused_at=fleet_paused_at) for each in seen]
 
 
 def _with_tree(desk: Desk, known: Sequence[Node]) -> list[NodeView]:

@@ -3,7 +3,7 @@
 import heapq
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -42,6 +42,8 @@ class Site:
     capacity: int = 0
     closed: bool = False
     """Whether it takes none for now, however few it has."""
+    paused: bool = False
+    """Whether nothing begins there for now: it gets what no other node takes."""
 
     @property
     def full(self) -> bool:
@@ -60,7 +62,8 @@ def wants(node: str | None, requires: Labels) -> Wants:
 def place(
     jobs: Iterable[JobKey], wanted: Mapping[int, Wants], sites: Mapping[str, Site]
 ) -> dict[JobKey, str]:
-    """Give each of the jobs to the node with the fewest jobs among those that will do and have room.
+    """Give each of the jobs to the node with the fewest jobs among those that will do and have room, the paused
+    ones last.
 
     Those for which the fewest nodes will do come first, since the others can make up for them; then all with one
     demand, in the order of their ids.
@@ -97,25 +100,28 @@ def return_home(
     return placed, after
 
 
-def _share_out(jobs: list[JobKey], sites: Iterable[Site], loads: dict[str, int]) -> dict[JobKey, str]:
+def _share_out(jobs: list[JobKey], sites: Sequence[Site], loads: dict[str, int]) -> dict[JobKey, str]:
     """Give jobs that demand the same to these nodes, and note in `loads` what they hold then."""
     limits = {
         site.name: site.capacity if site.capacity > 0 else math.inf for site in sites if not site.closed
     }
-    least = [(loads[name], name, limit) for name, limit in limits.items() if loads[name] < limit]
+    paused = {site.name: site.paused for site in sites}
+    least = [
+        (paused[name], loads[name], name, limit) for name, limit in limits.items() if loads[name] < limit
+    ]
     heapq.heapify(least)
     placed: dict[JobKey, str] = {}
     for job in sorted(jobs) if least else ():
-        count, node, limit = least[0]
+        last, count, node, limit = least[0]
         placed[job] = node
         if count + 1 < limit:
-            heapq.heapreplace(least, (count + 1, node, limit))
+            heapq.heapreplace(least, (last, count + 1, node, limit))
             continue
         loads[node] = count + 1
         heapq.heappop(least)
         if not least:
             break
-    loads.update((node, count) for count, node, _ in least)
+    loads.update((node, count) for _, count, node, _ in least)
     return placed
 
 

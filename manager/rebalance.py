@@ -51,11 +51,12 @@ class Rebalance:
     def _idle(self, board: Board) -> dict[JobKey, tuple[str, int]]:
         """The jobs to move that list no run: where each is to go, and the version of its claim that says so."""
         on = {name: board.on(name) for name in board.live}
+        sites = {name: site for name, site in board.sites().items() if not site.paused}
         versions: dict[JobKey, int] = {}
         busy: set[JobKey] = set()
         chosen: dict[JobKey, str] = {}
         for _ in range(max(1, min(LOOKS, MOST_GONE_THROUGH // max(1, len(board.placed))))):
-            chosen = spread(on, board.wanted, board.sites(), busy)
+            chosen = spread(on, board.wanted, sites, busy)
             unread = [key for key in chosen if key not in versions]
             read = self._read(board, unread)
             versions |= read

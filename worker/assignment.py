@@ -41,6 +41,8 @@ class Held:
     """How often the claim was written on this node's disk instead of into the tree; None: the tree rules."""
     owed: bool = False
     """The claim was brought together with what was written here, and the tree is to be told before all else."""
+    since: float = 0.0
+    """When it was published here, in seconds since 1970 by the tree's clock; 0: unknown."""
 
     @property
     def key(self) -> JobKey:
@@ -204,6 +206,7 @@ class Assignment:
                 continue
             try:
                 held = Held(name, decode(spec.data, Spec), decode(claim.data, Claim), claim.version)
+                held.since = spec.modified  # it is written once
             except ValueError as error:
                 log.error("claim %s can't be read, so the job does not run here: %s", name, error)
                 continue

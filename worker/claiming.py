@@ -16,6 +16,7 @@ from cronkeeper.common.model import Claim, HandRun, Outcome, RunState, Skip, Sta
 from cronkeeper.worker import attempts, claims
 from cronkeeper.worker.assignment import Held, JobKey, Write, job_key
 from cronkeeper.worker.journal import Entry, Journal
+from cronkeeper.worker.pausing import Pausing
 from cronkeeper.worker.run_folder import NoRoom, Plan
 
 log = logging.getLogger(__name__)
@@ -46,8 +47,9 @@ class Looked:
 class Claiming:
     """The worker's memory of what is to go into its claims."""
 
-    def __init__(self, journal: Journal, me: claims.Me, on_time: timedelta) -> None:
+    def __init__(self, journal: Journal, me: claims.Me, on_time: timedelta, pausing: Pausing) -> None:
         self._journal = journal
+        self._pausing = pausing
         self._me = me
         self._on_time = on_time
         self._acknowledged: defaultdict[JobKey, set[str]] = defaultdict(set)
@@ -118,6 +120,9 @@ class Claiming:
 
     def _due(self, held: Held, claim: Claim, look: claims.Look) -> claims.Decision:
         """The ticks that may start now, and the attempts that follow others and are not replaced by a tick."""
+        claim = self._pausing.passed_over(held, claim, look.now)
+        if self._pausing.goes_on:
+            return claims.Decision(claim)
         ticks = claims.claim_ticks(held.spec, claim, look, self._me, self._on_time)
         left = replace(look, places=look.places - len(ticks.start))
         again = attempts.claim_attempts(held.spec, ticks.claim, left, self._me)
@@ -127,7 +132,7 @@ class Claiming:
         return replace(again, start=(*ticks.start, *again.start), waits=waits)
 
     def _asked_for(self, held: Held, claim: Claim) -> Iterable[HandRun]:
-        none = self.idle or held.alone is not None
+        none = self.idle or held.alone is not None or self._pausing.goes_on
         return islice(self._inbox[held.key].values(), 0 if none else claims.room_for_requests(claim))
 
     def landed(self, made: Made) -> None:

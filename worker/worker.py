@@ -16,6 +16,7 @@ from cronkeeper.worker.inbox import Inbox
 from cronkeeper.worker.isolated import Deeds, Isolated, Write
 from cronkeeper.worker.journal import Entry
 from cronkeeper.worker.parts import Parts, Rules
+from cronkeeper.worker.pausing import Pausing
 from cronkeeper.worker.places import Places, Turns
 from cronkeeper.worker.reconcile import reconcile
 
@@ -47,7 +48,8 @@ class Worker:
         self._parts = parts
         self._rules = rules
         self._assignment = Assignment(parts.tree, rules.me.node)
-        self._claiming = Claiming(parts.journal, rules.me, rules.on_time)
+        self._pausing = Pausing(parts.tree, rules.me.node, parts.waker.set, rules.on_time)
+        self._claiming = Claiming(parts.journal, rules.me, rules.on_time, self._pausing)
         self._agenda = Agenda()
         self._places = Places(rules.max_running)
         self.running = self.waiting = 0
@@ -180,7 +182,10 @@ class Worker:
         if look and clock >= self._next_sweep:
             self._parts.journal.sweep(held.spec for held in self._assignment.held.values())
             self._next_sweep = clock + SWEEP
-        if look or self._inbox.fired:
+        news = self._pausing.look(whole=bool(look))
+        if news:
+            timetable.begin_anew(self._agenda, self._places, self._assignment, self._grace, self._pausing)
+        if look or news or self._inbox.fired:
             for key in self._claiming.requests(self._inbox.read()):
                 self._agenda.touch(key)
 
@@ -279,7 +284,7 @@ class Worker:
     def _schedule(self, key: JobKey) -> None:
         held = self._assignment.held.get(key)
         if held is not None:
-            timetable.schedule(self._agenda, held, self._grace)
+            timetable.schedule(self._agenda, held, self._grace, self._pausing)
 
     @property
     def _grace(self) -> timedelta:

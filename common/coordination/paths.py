@@ -77,6 +77,11 @@ def reload(node_name: str) -> str:
     return f"{NODES}/{node_name}/reload"
 
 
+def pause(node_name: str) -> str:
+    """Whether the node is paused, or until when it was: made anew with every change, for the folder's watch."""
+    return f"{NODES}/{node_name}/pause"
+
+
 def parked(job_id: int, copy: int) -> str:
     """The claim of a job that was on a node, and may be on none of those that are live now."""
     return f"{PARKED}/{job_id}.{copy}"

@@ -1,6 +1,6 @@
 """The machines of the fleet that are allowed in, by their keys."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -8,7 +8,9 @@ from sqlalchemy import Connection
 
 from cronkeeper.common.errors import Conflict, NotFound
 from cronkeeper.common.model import Node
+from cronkeeper.common.pauses import Pauses
 
+from . import pauses
 from .schema import node
 
 NO_KEY = ""
@@ -23,6 +25,7 @@ class Roll:
     """Every node that was added, and not forgotten since."""
     drained: frozenset[str] = frozenset()
     """Those of them that are to have no jobs."""
+    pauses: Pauses = field(default_factory=Pauses)
 
 
 def add(conn: Connection, new: Node) -> bool:
@@ -76,7 +79,7 @@ def roll(conn: Connection) -> Roll:
     """Who is in the fleet."""
     rows = conn.execute(sa.select(node.c.name, node.c.drained_at)).all()
     drained = frozenset(row.name for row in rows if row.drained_at is not None)
-    return Roll(frozenset(row.name for row in rows), drained)
+    return Roll(frozenset(row.name for row in rows), drained, pauses.read(conn))
 
 
 def listing(conn: Connection) -> list[Node]:

@@ -244,6 +244,9 @@ node = _table(
     sa.Column("added_at", Instant, nullable=False),
     # Since when it is to have no jobs; NULL: it may have some.
     sa.Column("drained_at", Instant),
+    # Since when nothing begins there; NULL: it is not paused by itself. And when it was resumed last.
+    sa.Column("paused_at", Instant),
+    sa.Column("resumed_at", Instant),
 )
 
 leader = _table(
@@ -255,6 +258,9 @@ leader = _table(
     sa.Column("tree_mark", Number),
     # When that was written, by the clock of who led.
     sa.Column("marked_at", Instant),
+    # Of the whole fleet, as of a node.
+    sa.Column("paused_at", Instant),
+    sa.Column("resumed_at", Instant),
     sa.Column("writes", Number, nullable=False),
 )
 

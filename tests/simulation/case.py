@@ -5,7 +5,7 @@ Instants are seconds since 1970, ticks whole ones: so they stand in the ids of r
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -67,6 +67,14 @@ class Case:
         away = [each for name in names for each in self.trouble.get(name, ())]
         away = [each for each in away if of_ledger or not each.what.startswith(OF_THE_LEDGER)]
         return [(instant(each.begin), instant(each.end) + self.times.recovery) for each in away]
+
+    def pauses(self, nodes: Collection[str] | None) -> list[Span]:
+        """When any of these nodes was paused, by itself or with the fleet; None: whichever."""
+        return [
+            (instant(each.begin), instant(each.end))
+            for each in self.history.pauses
+            if each.node is None or nodes is None or each.node in nodes
+        ]
 
     def skew(self, node: str | None, begin: float, end: float) -> float:
         """By how much the clock of a node, of any where none is given, may have been off in a span."""
@@ -205,9 +213,12 @@ class Line:
             published = [
                 (each, self.case.any_trouble.after(each, self.case.times.published)) for each in edits
             ]
-            self._hindrances[node] = Spans(
-                [*published, *self._nowhere(), *self.case.hindrance(names, of_ledger=node is None)]
-            )
+            pauses = [
+                (begin, self.case.any_trouble.after(end, self.case.times.published))
+                for begin, end in self.case.pauses(None if node is None else {node})
+            ]
+            trouble = self.case.hindrance(names, of_ledger=node is None)
+            self._hindrances[node] = Spans([*published, *pauses, *self._nowhere(), *trouble])
         return self._hindrances[node]
 
     def hindered(self, tick: int, *, and_busy: bool) -> Spans:
@@ -225,21 +236,28 @@ class Line:
     def _home(self, tick: int) -> str | None:
         """The node that has had the job from the tick before on; None where that is not certain."""
         earlier = self.order[max(0, bisect_left(self.order, tick) - 1)]
-        nodes = [self._nodes(earlier), self._nodes(tick)]
+        nodes = [self.nodes_of(earlier), self.nodes_of(tick)]
         both = nodes[0] & nodes[1] & self.case.history.nodes.keys()
         if earlier == tick or len(nodes[0] | nodes[1]) != 1:
             return None
         return next(iter(both), None)
 
-    def _nodes(self, tick: int) -> set[str]:
+    def nodes_of(self, tick: int) -> set[str]:
+        """Which nodes began it, or told of it."""
         begun = {each.node for each in self.by_tick.get(tick, ())}
         return begun | {each.node for each in self.told_of.get(tick, ()) if each.node is not None}
 
     @cached_property
     def waits(self) -> bool:
         """Whether its ticks ever wait for its runs: by policy, or to leave a node."""
-        turns = any(each.concurrency == "replace" or each.catch_up == "all" for each in self.versions)
-        return turns or len({(each.node, *sorted(each.requires.items())) for each in self.versions}) > 1
+        return self.moves or any(
+            each.concurrency == "replace" or each.catch_up == "all" for each in self.versions
+        )
+
+    @cached_property
+    def moves(self) -> bool:
+        """Whether people ever said something else of where it may be."""
+        return len({(each.node, *sorted(each.requires.items())) for each in self.versions}) > 1
 
     @cached_property
     def busy(self) -> list[tuple[int | None, Span]]:

@@ -7,7 +7,7 @@ from itertools import product
 from simulation.cluster import Cluster
 from simulation.deeds import People
 from simulation.link import Link
-from simulation.scenario import Deed, Event, Fault, Strike
+from simulation.scenario import OF_NODES, Deed, Event, Fault, Strike
 
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.model import ClaimName, Job
@@ -42,7 +42,13 @@ def cells_of_fault(people: People, event: Event) -> Iterator[Cell]:
 
 
 def cells_of_deed(people: People, event: Event) -> Iterator[Cell]:
-    """A person did something to a job that runs or not."""
+    """A person did something to a job that runs or not, or to a node that does."""
+    if event.what in (Deed.PAUSE_NODE, Deed.RESUME_NODE):
+        nodes = [event.who] if event.who else list(people.cluster.machines)
+        for node in nodes:
+            running = people.cluster.machines[node].running
+            yield from _cells(people, str(event.what), "worker that runs" if running else "idle worker", node)
+        return
     job = people.jobs.get(event.job)
     if job is None:
         return
@@ -103,8 +109,9 @@ def required() -> set[Cell]:
         product([*of_managers, Fault.EXPIRED, Fault.SLOW, Fault.CLOCK, Fault.POWER], ["leader"], everyday)
     )
     cells |= set(
-        product([each for each in Deed if each is not Deed.FETCH], ["idle job", "running job"], everyday)
+        product([each for each in Deed if each not in OF_NODES], ["idle job", "running job"], everyday)
     )
+    cells |= set(product([Deed.PAUSE_NODE, Deed.RESUME_NODE], ["idle worker", "worker that runs"], everyday))
     return {(str(fault), step, policy) for fault, step, policy in cells} - MISSED
 
 

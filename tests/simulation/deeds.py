@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from simulation.cluster import Cluster
-from simulation.history import Version
+from simulation.history import Pause, Version
 from simulation.scenario import Deed, Event, JobPlan
 from support.fakes import BEGIN
 from support.samples import new_job
@@ -30,7 +30,7 @@ from cronkeeper.common.model import (
     replace,
 )
 from cronkeeper.common.schedule import ONCE
-from cronkeeper.manager import jobs, runs
+from cronkeeper.manager import jobs, pauses, runs
 from cronkeeper.manager.desk import Desk
 from cronkeeper.worker.run_folder import Plan
 
@@ -55,6 +55,8 @@ class People:
     healed: bool = False
     """Then commands take no time any more."""
     asked: int = 0
+    pauses: list[Pause] = field(default_factory=list)
+    """Of nodes and of the fleet, in the order of their begins."""
     strays: list[str] = field(default_factory=list)
     """Commands that began on a node while another one had the claim to the job."""
 
@@ -77,6 +79,9 @@ class People:
             if event.who in self.cluster.loops:
                 self.cluster.loops[event.who].bell.set()
             return
+        if event.what in (Deed.PAUSE_NODE, Deed.RESUME_NODE):
+            self._pause(event.who if event.who else None, begins=event.what is Deed.PAUSE_NODE)
+            return
         job = self.jobs.get(event.job)
         if job is None or self.current(job).ended_at is not None:
             return
@@ -95,6 +100,8 @@ class People:
     def let_go(self) -> None:
         """Each job may be anywhere, every artifact is everywhere, and commands are short."""
         self.healed = True
+        for who in [each.node for each in self.pauses if each.end is None]:
+            self._pause(who, begins=False)
         for number, job in self.jobs.items():
             for name in self.cluster.files_of if self.plans[number].artifact else ():
                 self.do(Event(at=0.0, what=Deed.FETCH, who=name, job=number))
@@ -139,6 +146,19 @@ class People:
         desk = self._desk(heard=heard)
         with contextlib.suppress(Conflict):
             runs.request_once(desk, job.id, "ann", self._now, str(self.asked), check=jobs.anybody_may)
+
+    def _pause(self, who: str | None, *, begins: bool) -> None:
+        """`node pause`, `node resume`; twice is as good as once."""
+        going_on = [each for each in self.pauses if each.node == who and each.end is None]
+        if begins:
+            pauses.pause(self.cluster.desk, who, "ann", self._now)
+        else:
+            pauses.resume(self.cluster.desk, who, "ann", self._now)
+        if begins and not going_on:
+            self.pauses.append(Pause(node=who, begin=self._now, end=None))
+        elif not begins:
+            over = {id(each): replace(each, end=self._now) for each in going_on}
+            self.pauses = [over.get(id(each), each) for each in self.pauses]
 
     def _change(self, number: int, job: Job, asks: dict[str, Any], *, heard: bool) -> None:
         if asks.get("node", job.node) is None and job.when_isolated is WhenIsolated.RUN:

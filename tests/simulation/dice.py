@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from simulation.scenario import Deed, Event, Fault, JobPlan, NodePlan, Scenario, Strike
+from simulation.scenario import OF_NODES, Deed, Event, Fault, JobPlan, NodePlan, Scenario, Strike
 
 MINUTES = (2.0, 2.0, 2.0, 2.5, 3.0)
 RUN_LEASES = (20.0, 20.0, 20.0, 20.0, 60.0)
@@ -60,6 +60,8 @@ LOST_TREES = 0.0
 lost, though their node lives: the worker takes an empty folder of claims for one that its jobs have left."""
 ALONE = 0.15
 """The share of fleets in which a job goes on where its node is cut off."""
+PAUSED = 0.2
+"""The share of fleets in which an operator pauses nodes."""
 MAX_STEP = 4.0
 """Seconds by which a clock is set at most: nothing guards against more yet."""
 
@@ -104,6 +106,7 @@ class _Dice:
             events.append(self._isolation())
         if chance.random() < LOST_TREES:
             events.append(self._lost_tree())
+        events += self._pauses()
         return Scenario(
             seed=self.seed,
             nodes=nodes,
@@ -308,7 +311,7 @@ class _Dice:
     def _deed(self) -> Event:
         chance = self.random
         job = chance.choice(self.jobs).number
-        what = chance.choice([each for each in Deed if each is not Deed.FETCH])
+        what = chance.choice([each for each in Deed if each not in OF_NODES])
         if what is Deed.REMOVE and chance.random() < 0.5:
             what = Deed.BY_HAND
         asks: dict[str, Any] = {}
@@ -319,6 +322,19 @@ class _Dice:
         elif what is Deed.SEND:
             asks = self._place()
         return Event(at=self._moment(), what=what, job=job, asks=asks, heard=chance.random() < 0.8)
+
+    def _pauses(self) -> list[Event]:
+        """In some fleets nodes, or all of them, are paused for a while; by dice of their own, so all else stays."""
+        chance = random.Random(f"pauses of {self.seed}")
+        events: list[Event] = []
+        for _ in range(chance.choice([1, 1, 2]) if chance.random() < PAUSED else 0):
+            who = chance.choice([*self.names, *self.names, ""])
+            at = round(chance.uniform(2, self.lasts - 5), 2)
+            events.append(Event(at=at, what=Deed.PAUSE_NODE, who=who))
+            end = round(at + chance.choice([chance.uniform(0, 8), chance.uniform(8, 90)]), 2)
+            if end < self.lasts - 45:  # what has waited for it may take long; else it ends when all does
+                events.append(Event(at=end, what=Deed.RESUME_NODE, who=who))
+        return events
 
     def _fetches(self) -> list[Event]:
         """When the artifacts come to the nodes: before anything is due, or somewhen."""

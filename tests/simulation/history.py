@@ -88,6 +88,15 @@ class Away:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """A time in which a node, or the whole fleet where none is named, was paused by an operator."""
+
+    node: str | None
+    begin: datetime
+    end: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What the fleet was set to, in seconds."""
 
@@ -118,6 +127,7 @@ class History:
     """The names in `trouble` that are managers; their trouble hinders no tick of a job that stays where it is."""
     places: dict[str, int] = field(default_factory=dict)
     """How many runs may go on at once on a node; one that is not named never runs out."""
+    pauses: tuple[Pause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

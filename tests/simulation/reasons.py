@@ -61,6 +61,12 @@ def _edited(line: Line, tick: int) -> str | None:
 
 
 def _paused(line: Line, tick: int) -> str | None:
+    end = line.window_end(tick) + SLACK
+    for begin, until in line.case.pauses(line.nodes_of(tick)):
+        # A node that hears of a resumption late leaves alone what is due then, for as long as that is on time.
+        heard = line.case.any_trouble.after(until, line.case.times.published)
+        if begin - SLACK <= end and tick < max(until, heard - line.case.history.settings.on_time + SLACK):
+            return None
     return _ended(line, tick, "paused")
 
 
@@ -69,7 +75,7 @@ def _ended(line: Line, tick: int, how: str) -> str | None:
     ends = [era for era in line.ticks[tick] if era.ended_by is not None and era.until - SLACK <= end]
     if how == "edited" and ends:
         return None
-    return None if any(era.ended_by == how for era in ends) else f"its job was not {how} in its window"
+    return None if any(era.ended_by == how for era in ends) else f"it was not {how} in its window"
 
 
 def _unvouched(line: Line, tick: int) -> str | None:

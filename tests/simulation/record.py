@@ -75,6 +75,7 @@ class Recorder:
             managers=frozenset(self.cluster.ways.keys() - self.cluster.machines.keys()),
             places={name: machine.max_running for name, machine in self.cluster.machines.items()},
             trouble=tuple(ended),
+            pauses=tuple(people.pauses),
         )
 
     def _executions(self) -> Iterator[Execution]:

@@ -72,8 +72,15 @@ class Deed(StrEnum):
     REMOVE = "remove"
     BY_HAND = "by_hand"
     SEND = "send"
+    PAUSE_NODE = "pause_node"
+    """`who`, or the whole fleet where nobody is named."""
+    RESUME_NODE = "resume_node"
     FETCH = "fetch"
     """A job's artifact comes to a node."""
+
+
+OF_NODES = (Deed.FETCH, Deed.PAUSE_NODE, Deed.RESUME_NODE)
+"""Deeds that do nothing to a job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

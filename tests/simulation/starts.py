@@ -80,6 +80,8 @@ def _stray(line: Line, each: Execution) -> Iterator[Complaint]:
         yield complain("stray", each, "there was no such job then")
     if not _may_be_on(line, each, began):
         yield complain("stray", each, "the job may not be on this node")
+    if reason := _in_a_pause(line, each, began):
+        yield complain("stray", each, reason)
 
 
 def _unexpected(line: Line, each: Execution, began: float) -> str | None:
@@ -105,6 +107,22 @@ def _may_be_on(line: Line, each: Execution, began: float) -> bool:
         return True
     versions = line.in_force(began - line.case.times.punctual, began)
     return each.node in nodes and any(may_be_on(version, each.node, nodes[each.node]) for version in versions)
+
+
+def _in_a_pause(line: Line, each: Execution, began: float) -> str | None:
+    """Whether its node was paused, and known to be; or was when its tick fell due, which nothing else held up."""
+    case = line.case
+    for begin, end in case.pauses({each.node}):
+        known = case.any_trouble.after(begin, case.times.published)
+        due = began if each.tick is None or each.attempt > 1 else instant(each.tick)
+        claimed = (
+            known if due < began and due >= known else case.any_trouble.after(known, case.times.punctual)
+        )
+        if claimed < began < end - ROUNDING:
+            return f"the node had been paused for {began - begin:.1f} s"
+        if known <= due < end <= began and not case.any_trouble.meet(due, began) and not line.moves:
+            return "its tick fell due while the node was paused"
+    return None
 
 
 def _windows(line: Line, each: Execution) -> Iterator[Complaint]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from simulation.checker import check
-from simulation.history import Away, Execution, History, Settings, Told, Version
+from simulation.history import Away, Execution, History, Pause, Settings, Told, Version
 
 BEGIN = datetime(2030, 1, 31, 12, 0, tzinfo=UTC)
 SETTINGS = Settings(session_timeout=6, run_lease=60, on_time=30, clock_grace=5)
@@ -26,6 +26,7 @@ class Tale:
         self.begun: list[Execution] = []
         self.rows: list[Told] = []
         self.trouble: list[Away] = []
+        self.pauses: list[Pause] = []
         self.spoken_of: set[float] = set()
         self.more: dict[str, object] = {"nodes": NODES, "managers": frozenset({"m1"})}
 
@@ -35,6 +36,11 @@ class Tale:
 
     def away(self, node: str, begin: float, end: float | None, what: str = "crash") -> "Tale":
         self.trouble.append(Away(node=node, begin=at(begin), end=None if end is None else at(end), what=what))
+        return self
+
+    def paused(self, node: str | None, begin: float, end: float | None) -> "Tale":
+        """A node, or the fleet."""
+        self.pauses.append(Pause(node=node, begin=at(begin), end=None if end is None else at(end)))
         return self
 
     def silent(self, *ticks: float) -> "Tale":
@@ -113,6 +119,7 @@ class Tale:
             executions=tuple(self.begun),
             told=tuple(self.rows),
             trouble=tuple(self.trouble),
+            pauses=tuple(self.pauses),
         )
         return replace(whole, **self.more)  # type: ignore[arg-type]
 

@@ -23,6 +23,7 @@ from cronkeeper.common.store.schema import job as job_rows
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager import jobs, reports, runs
 from cronkeeper.manager import nodes as node_desk
+from cronkeeper.manager import pauses as pause_desk
 from cronkeeper.manager.desk import Desk, tell_leader
 from cronkeeper.manager.leader import Leader, LeaderRules
 from cronkeeper.worker.claims import Me
@@ -282,6 +283,14 @@ class Fleet:
     def undrain(self, name: str) -> None:
         """POST /nodes/<name>/undrain."""
         node_desk.undrain(self.desk, name, "ann", self.time.now)
+
+    def pause(self, name: str | None = None) -> None:
+        """POST /nodes/<name>/pause, or /fleet/pause."""
+        pause_desk.pause(self.desk, name, "ann", self.time.now)
+
+    def resume(self, name: str | None = None) -> None:
+        """POST /nodes/<name>/resume, or /fleet/resume."""
+        pause_desk.resume(self.desk, name, "ann", self.time.now)
 
     def forget(self, name: str) -> None:
         """DELETE /nodes/<name>."""

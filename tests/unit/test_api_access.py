@@ -35,6 +35,11 @@ ENDPOINTS = [
     ("POST", "/nodes/<name>/reload"),
     ("POST", "/nodes/<name>/drain"),
     ("POST", "/nodes/<name>/undrain"),
+    ("POST", "/nodes/<name>/pause"),
+    ("POST", "/nodes/<name>/resume"),
+    ("GET", "/fleet"),
+    ("POST", "/fleet/pause"),
+    ("POST", "/fleet/resume"),
     ("PUT", "/artifacts"),
     ("GET", "/metrics"),
     ("GET", "/tokens"),
@@ -201,6 +206,8 @@ def test_a_node_is_added_once_for_each_name(office: Office, public_key: str) -> 
         "conditions": None,
         "added_at": "2026-03-01T12:00:00.123456Z",
         "drained_at": None,
+        "paused_at": None,
+        "fleet_paused_at": None,
         "runs": 0,
         "waiting": None,
         "facts": None,
@@ -267,6 +274,8 @@ def test_a_live_node_is_shown_with_what_it_says_of_itself(office: Office) -> Non
             "conditions": None,
             "added_at": "2026-03-01T12:00:00.123456Z",
             "drained_at": None,
+            "paused_at": None,
+            "fleet_paused_at": None,
         }
     ]
     office.tree.disconnect()

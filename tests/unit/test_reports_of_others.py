@@ -156,6 +156,15 @@ def test_the_word_of_who_has_the_run_counts_after_anothers_that_it_is_lost() -> 
     assert (truth.node, truth.state) == ("beta", RunState.SUCCEEDED)
 
 
+def test_a_tick_that_another_node_skipped_was_never_claimed_by_the_one_that_called_it_lost() -> None:
+    """Whether its claim had landed, that one did not know when its machine was restarted."""
+    lost = advance(None, report(RunState.LOST), NOW)
+    after = advance(lost, report(RunState.SKIPPED, node="beta", reason="paused"), NOW)
+    assert after is not None
+    assert (after.node, after.state, after.reason) == ("beta", RunState.SKIPPED, "paused")
+    assert advance(after, report(RunState.LOST), NOW) is None
+
+
 def test_an_end_of_a_dead_node_that_no_api_heard_of_comes_by_way_of_its_claim(
     make_fleet: Callable[..., Fleet],
 ) -> None:

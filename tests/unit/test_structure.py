@@ -228,6 +228,7 @@ EXAMPLES = {
 OF_THE_API = {
     "artifacts",
     "docs",
+    "fleet",
     "health",
     "jobs",
     "metrics",

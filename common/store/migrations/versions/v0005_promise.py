@@ -24,6 +24,9 @@ def upgrade() -> None:
     _column("job", sa.Column("on_node_loss", WORD, nullable=False, server_default="fail"))
     _column("job", sa.Column("when_isolated", WORD, nullable=False, server_default="finish"))
     _column("node", sa.Column("drained_at", INSTANT))
+    for table in ("node", "leader"):
+        _column(table, sa.Column("paused_at", INSTANT))
+        _column(table, sa.Column("resumed_at", INSTANT))
     _column("leader", sa.Column("tree_mark", NUMBER))
     _column("leader", sa.Column("marked_at", INSTANT))
     _column("run", sa.Column("first_tick", INSTANT))
