@@ -55,9 +55,8 @@ CALLS_OF = {
 }
 OF_ONE = tuple(each for each in Fault if each not in (Fault.WIPED, Fault.PUT_BACK))
 CUTS = (Fault.CUT, Fault.CUT, Fault.CUT_IN, Fault.CUT_OUT, Fault.FROZEN, Fault.PAUSE)
-LOST_TREES = 0.0
-"""The share of fleets whose ZooKeeper is lost. With 0.12 some runs that were claimed and had not begun are told as
-lost, though their node lives: the worker takes an empty folder of claims for one that its jobs have left."""
+LOST_TREES = 0.12
+"""The share of fleets whose ZooKeeper is lost, or put back."""
 ALONE = 0.15
 """The share of fleets in which a job goes on where its node is cut off."""
 PAUSED = 0.2

@@ -250,6 +250,7 @@ def test_a_run_for_which_there_is_no_room_fails_and_the_worker_stays_up(fleet: F
 def test_a_lease_that_cannot_be_written_down_holds_up_nothing_else(fleet: Fleet) -> None:
     fleet.submit(schedule=SOON)
     lease = fleet.machines["alpha"].home / ".lease.new"
+    lease.unlink(missing_ok=True)
     lease.mkdir()
     fleet.until(TICK + timedelta(seconds=1))
     assert fleet.runs()[RUN].state is RunState.RUNNING
