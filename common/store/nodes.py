@@ -1,6 +1,7 @@
 """The machines of the fleet that are allowed in, by their keys."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -20,6 +21,8 @@ class Roll:
     """Every node that was added, and not forgotten since."""
     drained: frozenset[str] = frozenset()
     """Those of them that are to have no jobs."""
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    """What their copies of jobs go by; a node that is new has none yet."""
 
 
 def add(conn: Connection, new: Node) -> bool:
@@ -68,9 +71,10 @@ def drain(conn: Connection, name: str, since: datetime | None) -> bool:
 
 def roll(conn: Connection) -> Roll:
     """Who is in the fleet."""
-    rows = conn.execute(sa.select(node.c.name, node.c.drained_at)).all()
+    rows = conn.execute(sa.select(node.c.name, node.c.drained_at, node.c.number)).all()
     drained = frozenset(row.name for row in rows if row.drained_at is not None)
-    return Roll(frozenset(row.name for row in rows), drained)
+    numbers = {row.name: row.number for row in rows if row.number is not None}
+    return Roll(frozenset(row.name for row in rows), drained, numbers)
 
 
 def listing(conn: Connection) -> list[Node]:

@@ -32,6 +32,7 @@ from cronkeeper.common.model import (
 from cronkeeper.common.schedule import ONCE
 from cronkeeper.manager import jobs, runs
 from cronkeeper.manager.desk import Desk
+from cronkeeper.manager.runs import Wish
 from cronkeeper.worker.run_folder import Plan
 
 WORDS: dict[str, Callable[[Any], object]] = {
@@ -138,7 +139,8 @@ class People:
         self.asked += 1
         desk = self._desk(heard=heard)
         with contextlib.suppress(Conflict):
-            runs.request_once(desk, job.id, "ann", self._now, str(self.asked), check=jobs.anybody_may)
+            wish = Wish(job_id=job.id, actor="ann", now=self._now)
+            runs.request_once(desk, wish, str(self.asked), check=jobs.anybody_may)
 
     def _change(self, number: int, job: Job, asks: dict[str, Any], *, heard: bool) -> None:
         wanted = jobs.Edit(
