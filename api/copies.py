@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from cronkeeper.common.store.copies import Copy
+from cronkeeper.common.store.copies import LOST, Copy
 from cronkeeper.manager import jobs
 
 from .blueprint import Blueprint
@@ -47,4 +47,4 @@ def listing(job_id: str) -> Sequence[dict[str, Any]]:
 
 def _shown(copy: Copy) -> dict[str, Any]:
     shown = {name: getattr(copy, name) for name in ("copy", "node", "since", "until")}
-    return shown | {"on_node": copy.gen is not None}
+    return shown | {"on_node": copy.gen not in (None, LOST)}

@@ -19,6 +19,10 @@ from .schema import copy, job, node
 
 Key = tuple[int, int]
 """(job, copy)"""
+UNKNOWN = -1
+"""In place of a rev: the nodes know none."""
+LOST = "lost"
+"""In place of a generation: the claim went with the tree, and is to be made again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,18 +114,18 @@ def assignments(conn: Connection) -> dict[Key, tuple[str | None, str | None]]:
     }
 
 
-def lose_claims(conn: Connection, lost: str) -> None:
+def lose_claims(conn: Connection) -> None:
     """Those that are published are no more."""
-    conn.execute(sa.update(copy).where(_OPEN, copy.c.gen.is_not(None)).values(gen=lost, published_rev=0))
+    conn.execute(sa.update(copy).where(_OPEN, copy.c.gen.is_not(None)).values(gen=LOST, published_rev=0))
 
 
-def publish(conn: Connection, publications: Sequence[dict[str, Any]], unknown: int, lost: str) -> None:
+def publish(conn: Connection, publications: Sequence[dict[str, Any]]) -> None:
     """Note of each `this_job`, `this_copy` the `new_gen` and the `known_rev`, as `jobs.publish` does of jobs."""
     if not publications:
         return
     known, gen = sa.bindparam("known_rev", type_=sa.Integer), sa.bindparam("new_gen", type_=sa.String)
-    newest = sa.case((known == unknown, 0), (copy.c.published_rev < known, known), else_=copy.c.published_rev)
-    waits = sa.and_(copy.c.gen == lost, gen.is_(None))
+    newest = sa.case((known == UNKNOWN, 0), (copy.c.published_rev < known, known), else_=copy.c.published_rev)
+    waits = sa.and_(copy.c.gen == LOST, gen.is_(None))
     values = {"published_rev": newest, "gen": sa.case((waits, copy.c.gen), else_=gen)}
     conn.execute(sa.update(copy).where(_THIS).values(values), publications)
     agree(conn, {each["this_job"] for each in publications})
@@ -129,7 +133,7 @@ def publish(conn: Connection, publications: Sequence[dict[str, Any]], unknown: i
 
 def agree(conn: Connection, job_ids: Collection[int]) -> None:
     """A job is published as far as each of its copies is that lies on a node; and then nobody asks why it waits."""
-    there = sa.and_(copy.c.job_id == job.c.id, _OPEN, copy.c.gen.is_not(None))
+    there = sa.and_(copy.c.job_id == job.c.id, _OPEN, copy.c.gen != LOST)
     oldest = sa.select(sa.func.min(copy.c.published_rev)).where(there).correlate(job).scalar_subquery()
     rev = sa.func.coalesce(oldest, job.c.rev)
     values = {"published_rev": rev, "unpublished": job.c.rev > rev}

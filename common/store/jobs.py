@@ -35,9 +35,7 @@ _JOB = sa.select(*(job.c[field.name] for field in fields(Job) if field.name != "
 # With the ids as one parameter SQLAlchemy finds the compiled statement again without a look at each of them.
 _BY_IDS = _JOB.where(job.c.id.in_(sa.bindparam("ids", expanding=True)))
 _FIRST = JobQuery()
-UNKNOWN = -1
-LOST = "lost"
-"""In place of a generation: the claim went with the tree, and is to be made again."""
+UNKNOWN, LOST = copies.UNKNOWN, copies.LOST
 _DECIDING = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.LOST})
 
 
@@ -165,7 +163,7 @@ def lose_claims(conn: Connection) -> None:
     published = sa.and_(job.c.ended_at.is_(None), ever)
     one = sa.and_(published, job.c.copies == Copies.ONE)
     conn.execute(sa.update(job).where(one).values(gen=LOST, published_rev=0, unpublished=True))
-    copies.lose_claims(conn, LOST)
+    copies.lose_claims(conn)
     lost = sa.and_(published, job.c.copies == Copies.ALL)
     conn.execute(sa.update(job).where(lost).values(published_rev=0, unpublished=True))
 
@@ -179,7 +177,7 @@ def publish(conn: Connection, publications: Sequence[Publication]) -> None:
         NotFound: one of the jobs is none.
     """
     copied = [_of_copy(each) for each in publications if each.copy != ONLY]
-    copies.publish(conn, copied, UNKNOWN, LOST)
+    copies.publish(conn, copied)
     publications = [each for each in publications if each.copy == ONLY]
     if not publications:
         return

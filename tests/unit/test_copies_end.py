@@ -1,22 +1,25 @@
 """Copies whose node is forgotten, whose leader or tree is lost, and what is told of each."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from support.everywhere import MINUTE, everywhere, named, there
-from support.fakes import Trouble
+from support.fakes import Trouble, crash_after, lose_reply
 from support.fleet import Fleet
-from support.labelled import NEVER, TICK, MakeFleet, look
-from support.promise import AT_ONCE, DAY, complaints
+from support.labelled import EACH_MINUTE, NEVER, TICK, MakeFleet, look
+from support.promise import AT_ONCE, DAY, blank, complaints
 
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.errors import Conflict, Invalid
-from cronkeeper.common.ledger import Result, Window
-from cronkeeper.common.model import Job, JobStatus, RunState
+from cronkeeper.common.ledger import Result, Rules, Window
+from cronkeeper.common.model import Copies, Job, JobStatus, RunState
 from cronkeeper.common.store.schema import run as run_rows
+from cronkeeper.common.store.store import Store
+from cronkeeper.manager import auditor as auditing
 from cronkeeper.manager import jobs, ledger
-from cronkeeper.manager.auditor import Auditor
+from cronkeeper.manager.auditor import REST, Auditor
 
 
 def told(fleet: Fleet, job: Job, node: str | None = None) -> list[tuple[int, int, Result, str | None]]:
@@ -94,7 +97,9 @@ def test_a_run_by_hand_names_its_node(make_fleet: MakeFleet) -> None:
     assert complaints(fleet) == []
 
 
-def test_a_run_by_hand_that_waited_for_a_node_is_canceled_when_that_is_forgotten(make_fleet: MakeFleet) -> None:
+def test_a_run_by_hand_that_waited_for_a_node_is_canceled_when_that_is_forgotten(
+    make_fleet: MakeFleet,
+) -> None:
     fleet = make_fleet("alpha", "beta")
     job = everywhere(fleet, schedule=NEVER)
     fleet.stop("alpha")
@@ -129,20 +134,124 @@ def test_a_job_is_in_error_while_the_newest_run_of_any_copy_is_bad(make_fleet: M
     assert fleet.job(job).status is JobStatus.SCHEDULED
 
 
-@pytest.mark.parametrize("call", range(1, 30))
-def test_a_leader_that_changes_at_any_call_makes_each_copy_once(make_fleet: MakeFleet, call: int) -> None:
-    fleet = make_fleet("alpha", "beta", "gamma")
-    trouble = Trouble()
-    fleet.restart("first")
-    fleet.trouble["leader"] = trouble
-    fleet.stop("first")
-    fleet.go(10)
-    fleet.lead("first")
-    fleet.go(3)
-    job = fleet.submit(schedule="* * * * *", copies=Copies.ALL)
-    trouble.at(call, fleet.take_over)
-    fleet.go(20)
-    fleet.change(job, timeout=50.0)
+def test_whatever_befalls_the_leader_each_node_gets_one_copy_and_the_edit(
+    tmp_path: Path, memory: Store
+) -> None:
+    """At each call that it makes meanwhile another leads, or it dies after it, or never hears of what it did."""
+    for kind in ("take over", "crash", "lose"):
+        reached = True
+        number = 0
+        while reached:
+            (home := tmp_path / f"{kind}-{number}").mkdir()
+            leader = {"leader": (trouble := Trouble())}
+            fleet = Fleet(home, blank(memory), ("alpha", "beta"), trouble=leader)
+            fleet.go(2)
+            bring = {"take over": lambda _, go_on, it=fleet: it.take_over(go_on), "crash": crash_after}
+            job = fleet.submit(schedule=EACH_MINUTE, copies=Copies.ALL)
+            trouble.arm(number, bring.get(kind, lose_reply))
+            fleet.go(0.3)
+            fleet.change(job, timeout=50.0)
+            fleet.go(0.3)
+            reached = len(trouble.disarm()) > number
+            fleet.go(20)
+            assert sorted(there(fleet).items()) == [("alpha", [2]), ("beta", [3])], (kind, number)
+            fleet.until(TICK + timedelta(seconds=10))
+            assert sorted(fleet.starts()) == [named(2, 1), named(3, 1)], (kind, number)
+            assert complaints(fleet) == [], (kind, number)
+            number += 1
+        assert number > 10
+
+
+@pytest.mark.parametrize("back", [True, False])
+@pytest.mark.parametrize("reports", [True, False])
+def test_after_a_lost_tree_each_node_has_its_copy_again_and_no_tick_runs_twice(
+    make_fleet: MakeFleet, back: bool, reports: bool
+) -> None:
+    fleet = make_fleet("alpha", "beta")
+    everywhere(fleet)
+    before = fleet.copy_tree()
+    silent = () if reports else ("alpha's reporter", "beta's reporter")
+    held = {name: fleet.loops.pop(name) for name in silent}
+    fleet.until(TICK + timedelta(seconds=50))
+    assert fleet.starts() == [named(2, 1), named(3, 1)]
+    fleet.lose_tree(before if back else None)
+    fleet.go(30)
+    assert there(fleet) == {"alpha": [2], "beta": [3]}
+    fleet.loops |= held
     fleet.until(TICK + 2 * MINUTE + timedelta(seconds=10))
-    assert sorted(there(fleet).values()) == [[2], [3], [4]]
+    assert sorted(fleet.starts()) == [named(copy, minute) for copy in (2, 3) for minute in (1, 2, 3)]
     assert complaints(fleet) == []
+
+
+def test_of_a_node_that_is_away_when_the_tree_is_lost_the_copy_waits_and_its_run_is_known_again(
+    make_fleet: MakeFleet,
+) -> None:
+    fleet = make_fleet("alpha", "beta")
+    fleet.machines["alpha"].run_seconds = 200
+    job = everywhere(fleet)
+    fleet.until(TICK + timedelta(seconds=10))
+    fleet.stop("alpha")
+    fleet.go(10)
+    fleet.lose_tree()
+    fleet.go(50)
+    assert there(fleet) == {"beta": [3]}
+    assert fleet.job(job).published_rev == 1
+    fleet.work("alpha")
+    fleet.until(TICK + 5 * MINUTE + timedelta(seconds=10))
+    fleet.machines["alpha"].run_seconds = 1
+    fleet.go(60)
+    assert there(fleet) == {"alpha": [2], "beta": [3]}
+    assert fleet.machines["alpha"].starts[:2] == [named(2, 1), named(2, 5)]
+    assert fleet.runs()[named(2, 1)].state is RunState.SUCCEEDED
+    assert Result.UNACCOUNTED not in {each[2] for each in told(fleet, job)}
+
+
+def test_the_ledger_can_be_asked_for_one_node_and_begins_with_its_copy(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha", "beta")
+    fleet.stop("beta")
+    fleet.go(10)
+    job = everywhere(fleet)
+    fleet.until(TICK + timedelta(seconds=20))
+    fleet.work("beta")
+    fleet.until(TICK + MINUTE + timedelta(seconds=20))
+    ran = Result.RAN
+    assert told(fleet, job) == [(2, 1, ran, None), (2, 2, ran, None), (3, 2, ran, None)]
+    assert told(fleet, job, "beta") == [(3, 2, ran, None)]
+
+
+def test_the_auditor_finds_the_hole_of_one_copy(
+    make_fleet: MakeFleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet = make_fleet("alpha", "beta")
+    everywhere(fleet)
+    fleet.until(TICK + 4 * MINUTE + timedelta(seconds=20))
+    lost = sa.delete(run_rows).where(run_rows.c.id == named(3, 2))
+    fleet.store.transaction(lambda connection: connection.execute(lost))
+    fleet.go(60 * 15)
+    auditor = Auditor(fleet.server.connect(), fleet.store, Rules(), lambda: None)
+    auditor.lead(1)
+    for _ in range(5):
+        auditor.step(fleet.time.now)
+    assert set(auditor._seen) == {(1, 2), (1, 3)}
+    said = [record.getMessage() for record in caplog.records if "nothing tells" in record.getMessage()]
+    assert len(said) == 1
+    assert said[0].startswith(
+        "nothing tells what became of 1 ticks of copy 3 of job 1, from 2026-03-01T12:02:00Z"
+    )
+
+
+def test_a_sweep_goes_through_the_copies_in_steps_and_past_jobs_without_any(
+    make_fleet: MakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auditing, "COPIES", 2)
+    monkeypatch.setattr(auditing, "JOBS", 2)
+    fleet = make_fleet("alpha", "beta", "gamma")
+    for requires in ({"no": "such"}, {"no": "such"}, {}, {"no": "such"}, {}):
+        everywhere(fleet, schedule=EACH_MINUTE, requires=requires)
+    fleet.submit(schedule=EACH_MINUTE)
+    fleet.go(120)
+    auditor = Auditor(fleet.server.connect(), fleet.store, Rules(), lambda: None)
+    auditor.lead(1)
+    steps = next(number for number in range(50) if auditor.step(fleet.time.now) == REST)
+    assert steps >= 3
+    assert set(auditor._seen) == {(job, copy) for job in (3, 5) for copy in (2, 3, 4)} | {(6, 1)}
