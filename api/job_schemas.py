@@ -11,7 +11,6 @@ from cronkeeper.common.model import (
     JobStatus,
     JobType,
     OnNodeLoss,
-    RunState,
     WhenIsolated,
 )
 from cronkeeper.common.schedule import ACCEPTED, ONCE
@@ -37,7 +36,7 @@ from .fields import (
     zone,
 )
 from .retry_field import Again
-from .schemas import NODE_NAME, Strict, about
+from .schemas import NODE_NAME, LastRunSchema, Strict, about
 
 MAX_SCHEDULE = 1000
 DAY = 24 * 3600
@@ -232,18 +231,6 @@ def _is_once(schedule: Any) -> bool:
 
 class JobPatchSchema(NewJobSchema):
     """The fields to change. What is left out stays; the type can't be changed."""
-
-
-class LastRunSchema(Schema):
-    """The newest run of a job."""
-
-    id = fields.String()
-    state = fields.Enum(RunState, by_value=fields.String)
-    tick = Instant(allow_none=True)
-    started_at = Instant(allow_none=True)
-    ended_at = Instant(allow_none=True)
-    exit_code = fields.Integer(allow_none=True)
-    node = fields.String(allow_none=True)
 
 
 class JobSchema(Schema):

@@ -76,6 +76,18 @@ class RunSchema(Schema):
     reason = fields.String(allow_none=True)
 
 
+class LastRunSchema(Schema):
+    """The newest run of a job."""
+
+    id = fields.String()
+    state = fields.Enum(RunState, by_value=fields.String)
+    tick = Instant(allow_none=True)
+    started_at = Instant(allow_none=True)
+    ended_at = Instant(allow_none=True)
+    exit_code = fields.Integer(allow_none=True)
+    node = fields.String(allow_none=True)
+
+
 class RunsQuerySchema(Strict):
     """Which runs to list."""
 

@@ -78,7 +78,7 @@ def show(client: Client, job_id: str, as_json: bool) -> None:
     if as_json:
         shown.answer(found, "", as_json=True)
     else:
-        copies = client.call("GET", f"{job_path(job_id)}/copies").json if found["copies"] == "all" else ()
+        copies = client.call("GET", f"{job_path(job_id)}/copies").json if found.get("copies") == "all" else ()
         rows = job_view.rows(found, _reason(client, found["last_run"]), copies)
         shown.sheet(job_view.title(found), rows)
 

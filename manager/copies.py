@@ -5,7 +5,8 @@ before it is in the tree, so whoever leads next makes the same copy.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import partial
 from itertools import islice
 
@@ -66,6 +67,8 @@ class Copying:
 
         def work(connection: Connection) -> None:
             leader.fence(connection, self._reign.epoch)
+            # Whoever withdrew the copies of a job that has ended may not have come to say so.
+            copies.withdraw(connection, {job.id for job in self._through if job.ended_at is not None})
             copies.agree(connection, {job.id for job in self._through})
 
         self._store.transaction(work, writes=True)
@@ -126,25 +129,29 @@ class Copying:
             return []
         chosen = dict(islice(place(due, self._board.demand, sites).items(), room))
 
-        def work(connection: Connection) -> tuple[Sequence[Job], dict[JobKey, copies.Copy]]:
+        whole, since = self._begin(chosen, when)
+        claims = {key: Claim(watermark=moment) for key, moment in since.items()}
+        claims |= self._restoring.claims(self._tree, self._store, self._board, whole, when)
+        return [
+            Move(key, None, place_at(key, chosen[key]), job, claim=claims[key])
+            for key, job in whole.items()
+            if key in claims
+        ]
+
+    def _begin(
+        self, chosen: Mapping[JobKey, str], when: settle.When
+    ) -> tuple[dict[JobKey, Job], dict[JobKey, datetime]]:
+        """Write the copies down; returns their jobs, and since when those count whose claim was never made."""
+        if not chosen:
+            return {}, {}
+
+        def work(connection: Connection) -> tuple[dict[int, Job], dict[JobKey, copies.Copy]]:
             leader.fence(connection, self._reign.epoch)
-            found = jobs.by_ids(connection, {job_id for job_id, _ in chosen})
-            open_ = {job.id for job in found if job.ended_at is None}
-            wanted = [(key, node) for key, node in chosen.items() if key[0] in open_]
+            found = {job.id: job for job in jobs.by_ids(connection, {job_id for job_id, _ in chosen})}
+            wanted = [(key, node) for key, node in chosen.items() if found[key[0]].ended_at is None]
             return found, copies.begin(connection, wanted, when.now)
 
-        found, begun = self._store.transaction(work, writes=True) if chosen else ([], {})
-        defined = {job.id: job for job in found}
-        whole = {key: defined[key[0]] for key in begun}
-        claims = self._restoring.claims(self._tree, self._store, self._board, whole, when)
-        return [
-            Move(
-                key,
-                None,
-                place_at(key, chosen[key]),
-                job,
-                claim=claims.get(key, Claim(watermark=begun[key].since)),
-            )
-            for key, job in whole.items()
-            if key in claims or not self._restoring.waits(key, job)
-        ]
+        found, begun = self._store.transaction(work, writes=True)
+        whole = {key: found[key[0]] for key in begun}
+        new = {key: copy.since for key, copy in begun.items() if not self._restoring.waits(key, whole[key])}
+        return whole, new

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -26,6 +25,7 @@ from cronkeeper.manager.board import Board
 from cronkeeper.manager.changes import changes
 from cronkeeper.manager.copies import Copying
 from cronkeeper.manager.intake import Intake
+from cronkeeper.manager.leader_rules import LeaderRules
 from cronkeeper.manager.leadership import Leadership, Reign
 from cronkeeper.manager.mark import Mark
 from cronkeeper.manager.moves import nodes_left, relocate
@@ -42,16 +42,6 @@ SPACING = 0.05
 """Seconds that lie at least between two rounds: where many jobs come in, each round then places many."""
 RETRY = 0.5
 NO_JOBS: Mapping[JobKey, Job] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class LeaderRules:
-    """What a leader goes by, in seconds."""
-
-    run_lease: float
-    renew_every: float
-    first_grace: float
-    """How long a new leader gives a node that it has not seen yet, before it takes the node for dead."""
 
 
 class Leader:
@@ -236,8 +226,8 @@ class Leader:
 
     def _copy(self, reign: Reign, board: Board, now: datetime, clock: float) -> bool:
         """Give jobs that are on every node their copies; returns whether more is to be done."""
-        when = settle.When(now, clock, self._rules.run_lease)
         copies = Copying(self._tree, self._store, reign, board, self._restoring)
+        when = settle.When(now, clock, self._rules.run_lease)
         done, undone = copies.step(when, partial(self._place_at, reign))
         self._note(board, done)
         self._record(reign)

@@ -80,6 +80,12 @@ def end(conn: Connection, numbers: Collection[int], now: datetime) -> None:
         _restate(conn, job_id, None)
 
 
+def withdraw(conn: Connection, job_ids: Collection[int]) -> None:
+    """No copy of these jobs is on a node any more."""
+    for job_id in sorted(job_ids):
+        conn.execute(sa.update(copy).where(copy.c.job_id == job_id, copy.c.gen.is_not(None)).values(gen=None))
+
+
 def get(conn: Connection, key: Key) -> Copy:
     """Raises: NotFound."""
     row = conn.execute(_COPY.where(copy.c.job_id == key[0], copy.c.copy == key[1])).one_or_none()

@@ -22,6 +22,7 @@ from cronkeeper.common.model import (
     CatchUp,
     ClaimName,
     Concurrency,
+    Copies,
     Job,
     JobType,
     OnNodeLoss,
@@ -41,6 +42,7 @@ WORDS: dict[str, Callable[[Any], object]] = {
     "on_node_loss": OnNodeLoss,
     "when_isolated": WhenIsolated,
     "retry": lambda asked: Retry(**asked),
+    "copies": Copies,
 }
 
 
@@ -86,7 +88,7 @@ class People:
         elif event.what is Deed.REMOVE:
             desk = self._desk(heard=event.heard)
             self._note(event.job, jobs.remove(desk, job.id, "ann", self._now), removed=True)
-        else:
+        elif event.what is not Deed.SEND or job.copies is Copies.ONE:
             self._change(event.job, job, _CHANGES.get(event.what, event.asks), heard=event.heard)
 
     def current(self, job: Job) -> Job:
@@ -139,7 +141,9 @@ class People:
         self.asked += 1
         desk = self._desk(heard=heard)
         with contextlib.suppress(Conflict):
-            wish = Wish(job_id=job.id, actor="ann", now=self._now)
+            names = sorted(self.cluster.files_of)
+            node = names[self.asked % len(names)] if job.copies is Copies.ALL else None
+            wish = Wish(job_id=job.id, actor="ann", now=self._now, node=node)
             runs.request_once(desk, wish, str(self.asked), check=jobs.anybody_may)
 
     def _change(self, number: int, job: Job, asks: dict[str, Any], *, heard: bool) -> None:
@@ -175,6 +179,7 @@ class People:
             retry_within=_longest(job.retry),
             node=job.node,
             requires=dict(job.requires),
+            copies=str(job.copies),
             removed=removed,
         )
         self.versions.setdefault(job.id, []).append(said)

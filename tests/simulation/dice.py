@@ -57,6 +57,8 @@ CUTS = (Fault.CUT, Fault.CUT, Fault.CUT_IN, Fault.CUT_OUT, Fault.FROZEN, Fault.P
 LOST_TREES = 0.0
 """The share of fleets whose ZooKeeper is lost. With 0.12 some runs that were claimed and had not begun are told as
 lost, though their node lives: the worker takes an empty folder of claims for one that its jobs have left."""
+COPIES = 0.08
+"""The share of jobs that are on every node."""
 MAX_STEP = 4.0
 """Seconds by which a clock is set at most: nothing guards against more yet."""
 
@@ -127,6 +129,7 @@ class _Dice:
             asks["max_lateness"] = float(chance.choice([45, 70, 130]))
         asks |= self._place() if chance.random() < 0.2 else {}
         asks |= self._attempts()
+        asks |= self._copies(number, asks)
         return JobPlan(
             number=number,
             at=at,
@@ -146,6 +149,13 @@ class _Dice:
         if chance.random() < 0.25:
             asks["when_isolated"] = "stop"
         return asks
+
+    def _copies(self, number: int, asks: dict[str, Any]) -> dict[str, Any]:
+        """Whether each node has a copy: drawn apart from all else, so that other seeds are what they were."""
+        apart = random.Random(f"{self.seed} {number}")
+        if asks["schedule"] == "@once" or apart.random() >= COPIES:
+            return {}
+        return {"copies": "all", "node": None}
 
     def _place(self) -> dict[str, Any]:
         """Where a job is to be: on one node, on one of a kind, or anywhere."""

@@ -1,5 +1,6 @@
 """Copies whose node is forgotten, whose leader or tree is lost, and what is told of each."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -160,6 +161,25 @@ def test_whatever_befalls_the_leader_each_node_gets_one_copy_and_the_edit(
             assert complaints(fleet) == [], (kind, number)
             number += 1
         assert number > 10
+
+
+def test_a_removal_is_published_though_the_leader_dies_right_after_it(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha", "beta", trouble={"leader": (trouble := Trouble())})
+    job = everywhere(fleet, schedule=NEVER)
+    crashed: list[str] = []
+
+    def crash_once(call: str, go_on: Callable[[], object]) -> object:
+        answer = go_on()
+        if not crashed and not there(fleet):
+            crashed.append(call)
+            crash_after(call, lambda: answer)
+        return answer
+
+    trouble.always(crash_once)
+    fleet.remove(job)
+    fleet.go(20)
+    assert crashed == ["commit"]
+    assert complaints(fleet) == []
 
 
 @pytest.mark.parametrize("back", [True, False])
