@@ -208,7 +208,7 @@ class Board:
         if node.name not in self.known or node.name in self.drained:
             return False
         demand = self.demand(key)
-        return demand == NOTHING or bool(demand.met_by({node.name: self._site(node.name, node)}))
+        return demand is NOTHING or bool(demand.met_by({node.name: self._site(node.name, node)}))
 
     def _site(self, name: str, node: LiveNode) -> Site:
         return Site(name, node.labels, len(self._on.get(name, ())), node.capacity, node.closed)

@@ -122,7 +122,7 @@ class Copying:
     def _of_new(self, when: settle.When, place_at: PlaceAt, room: int) -> list[Move]:
         """The copies that are nowhere yet, on nodes that will do and have room."""
         due = self._board.everywhere.due
-        sites = self._board.sites()
+        sites = self._board.sites() if due else {}
         for key in [key for key, node in due.items() if node not in sites]:
             del due[key]  # it is looked at again when it is back
         if not due:

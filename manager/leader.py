@@ -57,7 +57,7 @@ class Leader:
         name: str,
         notify: Callable[[], None],
     ) -> None:
-        self.on_reign: Callable[[int | None], None] = _nobody
+        self.on_reign: Callable[[int | None], None] = lambda _epoch: None
         """Called with the epoch of each reign of ours, and with None when it is over."""
         self._tree = tree
         self._store = store
@@ -115,8 +115,7 @@ class Leader:
             self._record(reign)
         if self._in_time():
             wait = self._take_in(reign, board, now, clock)
-        if self._in_time() and self._copy(reign, board, now, clock):
-            wait = min(wait, RETRY)
+        wait = min(wait, self._copy(reign, board, now, clock)) if self._in_time() else wait
         if self._in_time():
             self._settle(reign, board, now, clock)
         if self._in_time():
@@ -216,24 +215,25 @@ class Leader:
     ) -> tuple[list[Move], list[Move]]:
         """Returns what was to be carried out, and what was."""
         when = settle.When(now, clock, self._rules.run_lease)
-        alone = {(job.id, ONLY): job for job in found if job.copies is Copies.ONE}
-        claims = self._restoring.claims(self._tree, self._store, board, alone, when)
-        ready = [job for key, job in alone.items() if key in claims or not self._restoring.waits(key, job)]
+        one = {(job.id, ONLY): job for job in found if job.copies is Copies.ONE}
+        claims = self._restoring.claims(self._tree, self._store, board, one, when)
+        ready = [job for key, job in one.items() if key in claims or not self._restoring.waits(key, job)]
         moves = changes(board, ready, claims, partial(self._place_at, reign))
         done = carry_out(self._tree, reign, moves, keep=partial(settle.keep, self._store, reign, now=now))
         self._note(board, done)
         return moves, done
 
-    def _copy(self, reign: Reign, board: Board, now: datetime, clock: float) -> bool:
-        """Give jobs that are on every node their copies; returns whether more is to be done."""
+    def _copy(self, reign: Reign, board: Board, now: datetime, clock: float) -> float:
+        """Give jobs that are on every node their copies. Returns when to look again, as `step`."""
         copies = Copying(self._tree, self._store, reign, board, self._restoring)
-        when = settle.When(now, clock, self._rules.run_lease)
-        done, undone = copies.step(when, partial(self._place_at, reign))
+        done, undone = copies.step(
+            settle.When(now, clock, self._rules.run_lease), partial(self._place_at, reign)
+        )
         self._note(board, done)
         self._record(reign)
         self._call_back(reign, board, done)
         copies.agree()
-        return undone
+        return RETRY if undone else self._rules.renew_every
 
     def _call_back(self, reign: Reign, board: Board, done: Sequence[Move]) -> None:
         """Runs by hand that were sent to nodes which a job has left are queued again."""
@@ -298,7 +298,3 @@ class Leader:
                 settle.settle_removed(self._store, reign, board, node, when)
                 self._buried.add(node)
         self._buried &= board.absent_since.keys()
-
-
-def _nobody(_epoch: int | None) -> None:
-    """Until an owner has said whom to tell of reigns."""
