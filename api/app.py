@@ -8,6 +8,7 @@ from . import (
     access,
     artifacts,
     body,
+    copies,
     health,
     jobs,
     ledger,
@@ -69,7 +70,7 @@ def create_app(given: Services) -> Flask:
     request_id.install(app)
     access.guard(app)
     api = openapi.Api(app, spec_kwargs={"extra_plugins": [openapi.Completing()]})
-    for each in (jobs, runs, ledger, nodes, pauses, tokens, artifacts, health, metrics, reports):
+    for each in (jobs, copies, runs, ledger, nodes, pauses, tokens, artifacts, health, metrics, reports):
         api.register_blueprint(each.blueprint)
     app.register_blueprint(_docs())
     problems.register(app)

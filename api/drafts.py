@@ -14,6 +14,7 @@ from cronkeeper.common.model import (
     Artifact,
     CatchUp,
     Concurrency,
+    Copies,
     Definition,
     Job,
     JobType,
@@ -37,7 +38,10 @@ _LEFT_OUT = {
     "run_as": None,
     "concurrency": Concurrency.FORBID,
 }
-_FIXED = {"type": "can't be changed: create a new job"}
+_FIXED = {
+    "type": "can't be changed: create a new job",
+    "copies": "can't be changed: duplicate the job with the other value, and remove this one",
+}
 
 Fields = Mapping[str, Any]
 
@@ -107,6 +111,8 @@ def _checked(values: dict[str, Any], before: Job | None, now: datetime) -> NewJo
         ]
     if (complaint := isolation.complaint(new)) is not None:
         wrong["when_isolated"] = [complaint]
+    if new.copies is Copies.ALL:
+        wrong |= _complaints_about_copies(new)
     if before is not None:
         wrong |= {name: [why] for name, why in _FIXED.items() if getattr(new, name) != getattr(before, name)}
     if len(encode(new)) > MAX_BYTES:
@@ -114,6 +120,15 @@ def _checked(values: dict[str, Any], before: Job | None, now: datetime) -> NewJo
     if wrong:
         raise _refusal(wrong)
     return new
+
+
+def _complaints_about_copies(new: NewJob) -> dict[str, list[str]]:
+    wrong = {}
+    if new.node is not None:
+        wrong["node"] = ["not with copies all, which is on every node: leave one of the two out"]
+    if new.schedule == ONCE:
+        wrong["schedule"] = [f"{ONCE} is only for jobs with copies 1: such a job ends with its one tick"]
+    return wrong
 
 
 def _refusal(wrong: dict[str, list[str]]) -> Invalid:

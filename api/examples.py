@@ -27,6 +27,7 @@ NEW_SCRIPT = {
 RUN = {
     "id": _RUN_ID,
     "job_id": "42",
+    "copy": 1,
     "tick": "2030-01-31T01:30:00Z",
     "attempt": 1,
     "state": "succeeded",
@@ -42,6 +43,7 @@ RUN = {
 }
 _TICK = {
     "tick": "2030-01-31T01:30:00Z",
+    "copy": 1,
     "result": "ran",
     "expected": True,
     "lateness": 1.131,
@@ -111,6 +113,7 @@ JOB = NEW_JOB | {
     "retry": {"attempts": 3, "delay": 60.0, "backoff": 2.0, "jitter": 0.0},
     "on_node_loss": "fail",
     "when_isolated": "finish",
+    "copies": 1,
     "rev": 1,
     "assigned_node": "db1",
     "placement": None,
@@ -120,6 +123,7 @@ JOB = NEW_JOB | {
     "updated_at": _CREATED,
     "ended_at": None,
 }
+COPY = {"copy": 7, "node": "db1", "since": _CREATED, "until": None, "on_node": True}
 PAUSED = JOB | {"enabled": False, "next_ticks": [], "rev": 2}
 NODE = {
     "name": "db1",
@@ -213,6 +217,7 @@ ANSWERS: Mapping[tuple[str, str, str], Any] = {
     ("post", "/jobs", "201"): JOB | {"last_run": None, "assigned_node": None},
     ("get", "/jobs", "200"): [JOB],
     ("get", "/jobs/{job_id}", "200"): JOB,
+    ("get", "/jobs/{job_id}/copies", "200"): [COPY],
     ("patch", "/jobs/{job_id}", "200"): JOB | {"rev": 2},
     ("put", "/jobs/{job_id}", "200"): JOB | {"rev": 2},
     ("post", "/jobs/{job_id}/pause", "200"): PAUSED,

@@ -6,6 +6,7 @@ from cronkeeper.common.model import JobStatus, JobType
 from cronkeeper.common.schedule import ONCE
 from cronkeeper.common.store.job_query import JobSort
 
+from .copies_field import HowMany
 from .fields import Instant, Labels, between, matching, printable
 from .paging import MAX_ID
 from .schemas import CHOICES, NODE_NAME, Strict, about
@@ -23,6 +24,7 @@ class DuplicateSchema(Strict):
     requires = Labels(
         keys=fields.String(), values=fields.String(), metadata=about("By default those of the job.")
     )
+    copies = HowMany(metadata=about("By default that of the job.", enum=[1, "all"]))
     at = Instant(allow_none=True, metadata=about(f"With {ONCE}: by default that of the job; null: at once."))
 
 

@@ -11,11 +11,11 @@ from cronkeeper.common.model import (
     JobStatus,
     JobType,
     OnNodeLoss,
-    RunState,
     WhenIsolated,
 )
 from cronkeeper.common.schedule import ACCEPTED, ONCE
 
+from .copies_field import HowMany
 from .fields import (
     Arguments,
     ArtifactUrl,
@@ -36,7 +36,7 @@ from .fields import (
     zone,
 )
 from .retry_field import Again
-from .schemas import NODE_NAME, Strict, about
+from .schemas import NODE_NAME, LastRunSchema, Strict, about
 
 MAX_SCHEDULE = 1000
 DAY = 24 * 3600
@@ -194,6 +194,14 @@ class NewJobSchema(Strict):
         ),
     )
 
+    copies = HowMany(
+        metadata=about(
+            'On how many nodes it is: by default 1; "all": on every node that has the labels which it requires, '
+            "each with its own ticks and runs. It can't be changed.",
+            enum=[1, "all"],
+        )
+    )
+
     @validates_schema(pass_original=True, skip_on_field_errors=False)
     def _fields_fit_each_other(self, data: Mapping[str, Any], original: Any, **_: Any) -> None:
         if not isinstance(original, Mapping) or self.partial:
@@ -224,18 +232,6 @@ def _is_once(schedule: Any) -> bool:
 
 class JobPatchSchema(NewJobSchema):
     """The fields to change. What is left out stays; the type can't be changed."""
-
-
-class LastRunSchema(Schema):
-    """The newest run of a job."""
-
-    id = fields.String()
-    state = fields.Enum(RunState, by_value=fields.String)
-    tick = Instant(allow_none=True)
-    started_at = Instant(allow_none=True)
-    ended_at = Instant(allow_none=True)
-    exit_code = fields.Integer(allow_none=True)
-    node = fields.String(allow_none=True)
 
 
 class JobSchema(Schema):
@@ -278,8 +274,11 @@ class JobSchema(Schema):
     retry = Again(allow_none=True)
     on_node_loss = fields.Enum(OnNodeLoss, by_value=fields.String)
     when_isolated = fields.Enum(WhenIsolated, by_value=fields.String)
+    copies = HowMany(metadata=about("On how many nodes it is.", enum=[1, "all"]))
     rev = fields.Integer(metadata=about("Grows with every change."))
-    assigned_node = fields.String(allow_none=True)
+    assigned_node = fields.String(
+        allow_none=True, metadata=about("Null also of a job with copies all: see its copies.")
+    )
     placement = fields.String(allow_none=True, metadata=about("Why it is on that node, or on none."))
     last_run = fields.Nested(LastRunSchema, allow_none=True)
     created_by = fields.String()

@@ -36,7 +36,8 @@ def show(query: dict[str, Any], job_id: str) -> Ledger:
             "not accepted as it is: from", {"from": ["accepted: an instant before `to`, and not to come"]}
         )
     window = Window(begin=begin, end=end, now=now)
-    found = ledger.of_job(services().desk, numbered(job_id), window, services().ledger)
+    given = services()
+    found = ledger.of_job(given.desk, numbered(job_id), window, given.ledger, query.get("node"))
     if "result" not in query:
         return found
     return replace(found, ticks=[entry for entry in found.ticks if entry.result in query["result"]])

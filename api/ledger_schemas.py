@@ -39,6 +39,7 @@ class LedgerQuerySchema(Strict):
         data_key="from", attribute="from", metadata=about("The first instant; else a day before `to`.")
     )
     end = Instant(data_key="to", attribute="to", metadata=about("Up to before this one; else now."))
+    node = fields.String(metadata=about("Only the ticks of this node."))
     result = Results(metadata=about("Only ticks with one of these results, separated by commas."))
 
 
@@ -46,6 +47,7 @@ class EntrySchema(Schema):
     """What became of one tick. From `run_id` on it is told of its newest run, where there is one."""
 
     tick = Instant()
+    copy = fields.Integer(metadata=about("1, or of a job with copies all the number of its node."))
     result = fields.Enum(Result, by_value=fields.String, metadata=about(_RESULT))
     expected = fields.Boolean(
         metadata=about("False: it ran, though by what is known of the job's schedules it was not due.")

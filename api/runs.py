@@ -10,6 +10,7 @@ from flask import Flask, Response, current_app, url_for
 from cronkeeper.common.model import Run
 from cronkeeper.common.store.runs import Stream
 from cronkeeper.manager import runs
+from cronkeeper.manager.runs import Wish
 
 from . import conditions, paging, schemas
 from .access import actor
@@ -51,14 +52,15 @@ def install(app: Flask, given: Services) -> None:
 @blueprint.response(202, schemas.RUN)
 @blueprint.alt_response(200, schema=schemas.RUN, description="It has ended")
 @blueprint.doc(parameters=[conditions.IDEMPOTENCY_KEY])
-def request_run(query: dict[str, float], job_id: str) -> tuple[Run, int, dict[str, str]]:
+def request_run(query: dict[str, Any], job_id: str) -> tuple[Run, int, dict[str, str]]:
     """Run a job now
 
+    Of a job with copies all `node` must say which of them is to run it.
     With `wait` the answer comes when the run has ended (200), or when the time is up (202).
     """
     require_empty()
     desk = services().desk
-    run, repeated = _requested(numbered(job_id))
+    run, repeated = _requested(numbered(job_id), query.get("node"))
     if not repeated:
         log.info("run %s requested by %s", run.id, actor().name, extra={"run": run.id})
     if query["wait"] > 0:
@@ -68,13 +70,13 @@ def request_run(query: dict[str, float], job_id: str) -> tuple[Run, int, dict[st
     return run, status, headers | ({conditions.REPLAY: "true"} if repeated else {})
 
 
-def _requested(job_id: int) -> tuple[Run, bool]:
+def _requested(job_id: int, node: str | None) -> tuple[Run, bool]:
     """The run, and whether an earlier request with the same key asked for it."""
-    desk, who, now = services().desk, actor().name, services().clock()
+    wish = Wish(job_id=job_id, actor=actor().name, now=services().clock(), node=node)
     key = conditions.given_key()
     if key is None:
-        return runs.request(desk, job_id, who, now, check=require_right_to), False
-    return runs.request_once(desk, job_id, who, now, key, check=require_right_to)
+        return runs.request(services().desk, wish, check=require_right_to), False
+    return runs.request_once(services().desk, wish, key, check=require_right_to)
 
 
 @blueprint.route("/jobs/<job_id>/runs", methods=["GET"])
@@ -89,8 +91,8 @@ def listing(query: dict[str, Any], job_id: str) -> tuple[Sequence[Run], Mapping[
     if "cursor" in query:
         moment, run_id = paging.place_of(query["cursor"], _NEWEST_FIRST, paging.Micros, str)
         before = (paging.instant(moment), run_id)
-    desk, limit = services().desk, query["limit"]
-    page = runs.listing(desk, numbered(job_id), limit=limit, state=query.get("state"), before=before)
+    limit, filters = query["limit"], {name: query[name] for name in ("state", "node") if name in query}
+    page = runs.listing(services().desk, numbered(job_id), limit=limit, before=before, **filters)
     if len(page) < limit:
         return page, {}
     place = (paging.micros(page[-1].created_at), page[-1].id)

@@ -61,6 +61,7 @@ class RunSchema(Schema):
 
     id = fields.String()
     job_id = fields.String()
+    copy = fields.Integer(metadata=about("1, or of a job with copies all the number of its node."))
     tick = Instant(allow_none=True, metadata=about("When it was due; null: by hand."))
     attempt = fields.Integer()
     state = fields.Enum(RunState, by_value=fields.String)
@@ -75,17 +76,31 @@ class RunSchema(Schema):
     reason = fields.String(allow_none=True)
 
 
+class LastRunSchema(Schema):
+    """The newest run of a job."""
+
+    id = fields.String()
+    state = fields.Enum(RunState, by_value=fields.String)
+    tick = Instant(allow_none=True)
+    started_at = Instant(allow_none=True)
+    ended_at = Instant(allow_none=True)
+    exit_code = fields.Integer(allow_none=True)
+    node = fields.String(allow_none=True)
+
+
 class RunsQuerySchema(Strict):
     """Which runs to list."""
 
     limit = fields.Integer(load_default=100, validate=between(1, 1000))
     state = fields.Enum(RunState, by_value=fields.String)
+    node = fields.String(metadata=about("Only those on this node."))
     cursor = fields.String(metadata=about("From the header Link of the page before."))
 
 
 class WaitQuerySchema(Strict):
-    """Whether to wait for the run's end."""
+    """Where to run it, and whether to wait for the run's end."""
 
+    node = fields.String(metadata=about("Of a job with copies all, and required there: which of them."))
     wait = fields.Float(
         load_default=0.0, validate=between(0, 60, "seconds"), metadata=about("Seconds, up to 60.")
     )

@@ -156,7 +156,8 @@ def _lead(home: Home, store: "Store", server: EmbeddedServer, fleet: Fleet, stop
     from cronkeeper.manager.auditor import Auditor
     from cronkeeper.manager.chore import SPACING as BETWEEN_BATCHES
     from cronkeeper.manager.leader import SPACING as LEADERS_SPACING
-    from cronkeeper.manager.leader import Leader, LeaderRules
+    from cronkeeper.manager.leader import Leader
+    from cronkeeper.manager.leader_rules import LeaderRules
     from cronkeeper.manager.leadership import each_of
     from cronkeeper.manager.retention import Retention
 

@@ -19,6 +19,7 @@ CONCURRENCY = ("forbid", "allow", "replace")
 CATCH_UP = ("latest", "all")
 ON_NODE_LOSS = ("fail", "rerun")
 WHEN_ISOLATED = ("finish", "stop", "run")
+COPIES = ("1", "all")
 RETRY = ("delay", "backoff", "jitter")
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]+)?)([smhd]?)")
 _SIZE = re.compile(r"([0-9]{1,12})([kmgKMG]?)")
@@ -127,6 +128,7 @@ _OPTIONS: Sequence[Callable[[Any], Any]] = (
     click.option(
         "--when-isolated", type=click.Choice(WHEN_ISOLATED), help="Its runs on a node that is cut off."
     ),
+    click.option("--copies", type=click.Choice(COPIES), help="On one node, or on all that will do."),
     click.option("--enabled/--disabled", default=None, help="Whether its schedule counts; else it does."),
 )
 
@@ -159,6 +161,8 @@ def fields(given: Mapping[str, Any]) -> dict[str, Any]:
         made["env"] = env
     if given["requires"]:
         made["requires"] = _labels(given["requires"])
+    if given["copies"] is not None:
+        made["copies"] = 1 if given["copies"] == "1" else given["copies"]
     made |= _retry(given)
     if given["stdin_file"] is not None:
         made["stdin"] = _text(given["stdin_file"], "stdin: the text is")

@@ -1,5 +1,6 @@
 """How jobs look to people: the columns of their list, and the sheet of one."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from .cells import NOTHING, STYLES, Cell, cell, duration, instant, minute, printable, size, words
@@ -15,9 +16,12 @@ POLICIES = (
     "retry",
     "on_node_loss",
     "when_isolated",
+    "copies",
 )
-USUAL = {"on_node_loss": "fail", "when_isolated": "finish"}
+USUAL = {"on_node_loss": "fail", "when_isolated": "finish", "copies": 1}
 """What needs no line, since nearly all jobs have it so."""
+NAMED = 10
+"""How many nodes are named of those that have a copy."""
 FOR_ADMINS = "which only admins may see"
 DURATIONS = ("timeout", "grace", "max_lateness")
 
@@ -66,8 +70,11 @@ def title(job: Thing) -> str:
     return f"job {job['id']}, {printable(job['name'])}"
 
 
-def rows(job: Thing, reason: str | None = None) -> Rows:
-    """Everything about one job, with the reason of its last run's state; what it does not have is left out."""
+def rows(job: Thing, reason: str | None = None, copies: Sequence[Thing] = ()) -> Rows:
+    """Everything about one job, with the reason of its last run's state; what it does not have is left out.
+
+    `copies` are those that it has on nodes, of a job that may be on all.
+    """
     lines: list[tuple[str, list[Cell]]] = [
         ("name", [field("name")(job)]),
         ("status", [status(job)]),
@@ -77,7 +84,7 @@ def rows(job: Thing, reason: str | None = None) -> Rows:
         ("next ticks", [(instant(tick), "") for tick in job["next_ticks"]]),
         ("last run", [last_run(job), *_why(job["last_run"], reason)]),
         ("last run's id", [cell("id", job["last_run"]["id"])] if job["last_run"] is not None else []),
-        ("node", [field("assigned_node")(job), *_given(job, "placement")]),
+        ("node", [_nodes(job, copies), *_given(job, "placement")]),
         ("only on node", _given(job, "node")),
         ("with labels", _given(job, "requires") if job["requires"] else []),
         ("run as", _given(job, "run_as")),
@@ -87,6 +94,14 @@ def rows(job: Thing, reason: str | None = None) -> Rows:
         ("ended", _given(job, "ended_at")),
     ]
     return [(label, cells) for label, cells in lines if cells]
+
+
+def _nodes(job: Thing, copies: Sequence[Thing]) -> Cell:
+    if job.get("copies", 1) == 1:
+        return field("assigned_node")(job)
+    names = [copy["node"] for copy in copies if copy["on_node"]]
+    more = f" and {len(names) - NAMED} others" if len(names) > NAMED else ""
+    return (f"{len(names)}: {', '.join(names[:NAMED])}{more}", "") if names else NOTHING
 
 
 def _what(job: Thing) -> list[tuple[str, list[Cell]]]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import click
 
@@ -77,7 +78,9 @@ def show(client: Client, job_id: str, as_json: bool) -> None:
     if as_json:
         shown.answer(found, "", as_json=True)
     else:
-        shown.sheet(job_view.title(found), job_view.rows(found, _reason(client, found["last_run"])))
+        copies = client.call("GET", f"{job_path(job_id)}/copies").json if found.get("copies") == "all" else ()
+        rows = job_view.rows(found, _reason(client, found["last_run"]), copies)
+        shown.sheet(job_view.title(found), rows)
 
 
 def _reason(client: Client, last_run: dict[str, Any] | None) -> str | None:
@@ -220,16 +223,18 @@ def _each(job_ids: tuple[str, ...], act: Callable[[str], Job], done: str, *, as_
 @click.option(
     "--wait", type=DURATION, default=0.0, help="Wait for its end, up to this time: such as 90s or 2h."
 )
+@click.option("--node", help="On this one, of a job that is on all nodes.")
 @json_option
 @connected
-def run(client: Client, job_id: str, wait: float, as_json: bool) -> None:
+def run(client: Client, job_id: str, wait: float, node: str | None, as_json: bool) -> None:
     """Run a job now.
 
     With --wait the exit code is 5 where the run did not succeed, and 6 where it is not over in time.
     """
     deadline = time.monotonic() + wait
     first = min(wait, LONGEST_WAIT)
-    asked = client.create(f"{job_path(job_id)}/runs?wait={first:g}", patience=first).json
+    query = urlencode({"wait": f"{first:g}"} | ({} if node is None else {"node": node}))
+    asked = client.create(f"{job_path(job_id)}/runs?{query}", patience=first).json
     seen = await_end(client, asked, deadline)
     shown.answer(seen, sentence(seen), as_json=as_json)
     if wait > 0:

@@ -54,14 +54,14 @@ COLUMNS = {
     "--from", "begin", help="From this instant on, such as 2030-01-31T00:00:00Z; else the last day."
 )
 @click.option("--to", "end", help="Up to this instant; else now.")
+@click.option("--node", help="Only the ticks of this node.")
 @click.option("--all", "everything", is_flag=True, help="Also the ticks that ran in time.")
 @json_option
 @connected
-def ledger(
-    client: Client, job_id: str, begin: str | None, end: str | None, everything: bool, as_json: bool
-) -> None:
+def ledger(client: Client, job_id: str, *, everything: bool, as_json: bool, **which: str | None) -> None:
     """Tell what became of every tick of a job: of those that did not simply run, and how many did."""
-    given = {"from": begin, "to": end, "result": None if everything else ",".join(_TELLING)}
+    given = {"from": which["begin"], "to": which["end"], "node": which["node"]}
+    given |= {"result": None if everything else ",".join(_TELLING)}
     query = {name: value for name, value in given.items() if value is not None}
     found = client.call("GET", f"{job_path(job_id)}/ledger?{urlencode(query)}").json
     if as_json:

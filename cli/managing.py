@@ -14,7 +14,8 @@ from cronkeeper.common.settings import Config
 from cronkeeper.common.waker import HungUp, Stop, Waker, stop_on_signals
 from cronkeeper.manager.auditor import Auditor
 from cronkeeper.manager.chore import SPACING as BETWEEN_BATCHES
-from cronkeeper.manager.leader import SPACING, Leader, LeaderRules
+from cronkeeper.manager.leader import SPACING, Leader
+from cronkeeper.manager.leader_rules import LeaderRules
 from cronkeeper.manager.leadership import each_of
 from cronkeeper.manager.retention import Retention
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from cronkeeper.common.model import SkipReason, replace
+from cronkeeper.common.model import Copies, SkipReason, replace
 from cronkeeper.common.schedule import ONCE, ticks_between
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -24,6 +24,7 @@ class Dated:
     max_lateness: float
     forgotten_tick: datetime | None
     """The newest tick of which the run was removed as old."""
+    copies: Copies = Copies.ONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,23 @@ def periods(job: Dated, past: Iterable[Period]) -> list[Period]:
         found.append(replace(period, begin=max(end, period.effective_from)))
         end = max(end, period.until) if period.until is not None else end
     return found
+
+
+def clipped(of: Sequence[Period], since: datetime, until: datetime | None) -> list[Period]:
+    """When a copy of the job was due, that counted for ticks later than `since` and before `until`."""
+    begin = since + timedelta(microseconds=1)
+    found = []
+    for period in of:
+        cut = period if until is None else _ended(period, until)
+        if cut.until is None or cut.until > begin:
+            found.append(replace(cut, begin=max(cut.begin, begin)))
+    return found
+
+
+def _ended(period: Period, until: datetime) -> Period:
+    if period.until is not None and period.until <= until:
+        return period
+    return replace(period, until=until, reason=SkipReason.REMOVED)
 
 
 def _present(job: Dated) -> list[Period]:

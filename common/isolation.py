@@ -1,11 +1,11 @@
 """Jobs whose ticks go on beginning on a node that is cut off: who may say so, pure."""
 
-from cronkeeper.common.model import Definition, OnNodeLoss, Spec, WhenIsolated
+from cronkeeper.common.model import Copies, Definition, OnNodeLoss, Spec, WhenIsolated
 
 
 def only_here(job: Definition) -> bool:
     """Whether the job, or this copy of it, can run on one node and on no other."""
-    return job.node is not None
+    return job.node is not None or job.copies is Copies.ALL
 
 
 def goes_on(job: Definition) -> bool:
@@ -23,7 +23,7 @@ def complaint(job: Definition) -> str | None:
     if job.when_isolated is not WhenIsolated.RUN:
         return None
     if not only_here(job):
-        return "run is only for jobs that can run nowhere else: give the job a node"
+        return "run is only for jobs that can run nowhere else: give the job a node, or copies all"
     if job.on_node_loss is OnNodeLoss.RERUN:
         return (
             "run and on_node_loss rerun exclude each other: a node that is cut off would have to end the runs"

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from cronkeeper.common.expected import Period
-from cronkeeper.common.model import Run, RunState, replace
+from cronkeeper.common.model import ONLY, Run, RunState, replace
 from cronkeeper.common.settings import Fleet
 
 REPORTS = timedelta(minutes=10)
@@ -83,6 +83,7 @@ class Entry:
     state: RunState | None = None
     started_at: datetime | None = None
     node: str | None = None
+    copy: int = ONLY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

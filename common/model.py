@@ -70,6 +70,18 @@ class WhenIsolated(StrEnum):
     """They go on, and its ticks go on beginning: see `common.isolation`."""
 
 
+class Copies(StrEnum):
+    """On how many nodes a job is at the same time."""
+
+    ONE = "1"
+    ALL = "all"
+    """On every node that will do; each copy goes by itself."""
+
+
+ONLY = 1
+"""The copy of a job that has one. Of all others each has the number of its node, which is none but its own."""
+
+
 class Role(StrEnum):
     """What a person may do: admins all, users all that is not kept for admins."""
 
@@ -101,7 +113,8 @@ class SkipReason(StrEnum):
     UNVOUCHED = "unvouched"
     """ZooKeeper was lost, and with it the word of whether it ran."""
     REMOVED = "removed"
-    """Its job was removed before the tick was claimed. The ledger says so; no claim does."""
+    """Its job was removed, or the node of its copy forgotten, before the tick was claimed. The ledger says so; no
+    claim does."""
 
 
 class RunState(StrEnum):
@@ -247,6 +260,7 @@ class Definition:
     retry: Retry = Retry()
     on_node_loss: OnNodeLoss = OnNodeLoss.FAIL
     when_isolated: WhenIsolated = WhenIsolated.FINISH
+    copies: Copies = Copies.ONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -430,6 +444,8 @@ class Node:
     """Since when nothing begins there; None: it is not paused, but the whole fleet may be."""
     resumed_at: datetime | None = None
     """When its last pause ended."""
+    number: int | None = None
+    """What its copies of jobs go by; None: it has none yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 
-from cronkeeper.manager.placement import NOTHING, JobKey, Site, Wants
+from cronkeeper.manager.placement import Demand, JobKey, Site, Wants
 
 AT_ONCE = 0.05
 """The part of a node's jobs that may leave it at once; one may always."""
@@ -14,7 +14,7 @@ MOST = 1000
 
 def spread(
     on: Mapping[str, Collection[JobKey]],
-    wanted: Mapping[int, Wants],
+    demand: Demand,
     sites: Mapping[str, Site],
     busy: Collection[JobKey] = frozenset(),
 ) -> dict[JobKey, str]:
@@ -24,13 +24,12 @@ def spread(
 
     Args:
         on: the jobs on each node.
-        wanted: what jobs demand, by their ids; one that is not in it demands nothing.
         sites: where jobs can be, by their names: none but these gives or takes.
         busy: jobs that can't leave now.
 
     Returns: for each of the jobs that are to leave its new node.
     """
-    scales = _Scales(wanted, sites)
+    scales = _Scales(demand, sites)
     fewest = min(scales.loads.values(), default=0)
     moves: dict[JobKey, str] = {}
     for giver in sorted(sites, key=lambda name: (-sites[name].load, name)):
@@ -44,9 +43,9 @@ def spread(
 class _Scales:
     """How many jobs each node has, by now."""
 
-    def __init__(self, wanted: Mapping[int, Wants], sites: Mapping[str, Site]) -> None:
+    def __init__(self, demand: Demand, sites: Mapping[str, Site]) -> None:
         self.loads = {name: site.load for name, site in sites.items()}
-        self._wanted = wanted
+        self._demand = demand
         self._sites = sites
         self._able: dict[Wants, list[Site]] = {}
         self._takers: dict[Wants, str | None] = {}
@@ -58,7 +57,7 @@ class _Scales:
         for key in idle:
             if len(moves) >= most:
                 break
-            taker = self._taker(self._wanted.get(key[0], NOTHING))
+            taker = self._taker(self._demand(key))
             if taker is not None and _worth_it(self.loads[giver], self.loads[taker]):
                 moves[key] = taker
                 self.loads[giver] -= 1

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Tree
-from cronkeeper.common.model import ClaimName, Job, LiveNode, decode
+from cronkeeper.common.model import ONLY, ClaimName, Copies, Job, LiveNode, decode
 from cronkeeper.common.pauses import Pause, Pauses
 from cronkeeper.common.store.nodes import Roll
+from cronkeeper.manager.everywhere import Everywhere
 from cronkeeper.manager.placement import NOTHING, JobKey, Labels, Site, Wants, wants
 from cronkeeper.manager.publish import NOWHERE, Move, Placed
 
@@ -43,6 +44,8 @@ class Board:
     """What people have been told of where jobs are."""
     abroad: dict[JobKey, None] = field(default_factory=dict)
     """Jobs whose claim may list an unfinished run of another node than its own, in the order to look at them."""
+    everywhere: Everywhere = field(default_factory=Everywhere)
+    """The jobs that are on every node that will do."""
     _on: defaultdict[str, dict[JobKey, Placed]] = field(default_factory=lambda: defaultdict(dict))
 
     @classmethod
@@ -51,6 +54,7 @@ class Board:
         board = cls()
         if before is not None:
             board.known, board.drained, board.pauses = before.known, before.drained, before.pauses
+            board.everywhere.know_numbers(before.everywhere.numbers)
             board.live, board.seen, board.absent_since = before.live, before.seen, before.absent_since
             board.abroad.update(before.abroad)
         tree.sync()
@@ -86,6 +90,7 @@ class Board:
         for node in live:
             if node not in before or before[node].labels != live[node].labels:
                 self._look_at(self._on.get(node, ()))
+                self._look_for_copies([node])
         for node in before.keys() - live.keys():
             self._look_at(self._on.get(node, ()))
         self.seen |= live.keys()
@@ -98,9 +103,13 @@ class Board:
     def know_nodes(self, roll: Roll) -> bool:
         """Take note of who is in the fleet, and which of them are drained; True where that is news."""
         others = (self.known ^ roll.known) | (self.drained ^ roll.drained)
+        others |= self.everywhere.know_numbers(roll.numbers)
         self.known, self.drained, self.pauses = roll.known, roll.drained, roll.pauses
         for node in others:
             self._look_at(self._on.get(node, ()))
+        if others:
+            self._look_at(self._on.get(NOWHERE, ()))
+        self._look_for_copies(others)
         return bool(others)
 
     def forgotten(self) -> list[str]:
@@ -114,19 +123,33 @@ class Board:
         self.absent_since.pop(node, None)
         self.told_pauses.pop(node, None)
 
-    def know_all(self, demands: Iterable[tuple[int, str | None, Labels]]) -> None:
+    def know_all(self, demands: Iterable[tuple[int, str | None, Labels, Copies]]) -> None:
         """Take note of what all the jobs demand that demand anything."""
-        self.wanted = {job_id: wants(node, requires) for job_id, node, requires in demands}
+        for job_id, node, requires, copies in demands:
+            if copies is Copies.ALL:
+                self.everywhere.jobs[job_id] = requires
+            else:
+                self.wanted[job_id] = wants(node, requires)
         self._look_at(self.placed)
+        self._look_for_copies(self.live)
 
     def know(self, job: Job) -> None:
         """Take note of what is asked for."""
+        if job.copies is Copies.ALL:
+            self.everywhere.know(job)
+            self._look_at(self.everywhere.there(job.id))
+            self._look_for_copies(self.live)
+            return
         demand = wants(job.node, job.requires)
         if demand == NOTHING or job.ended_at is not None:
             self.wanted.pop(job.id, None)
         else:
             self.wanted[job.id] = demand
-        self._look_at([(job.id, 1)])
+        self._look_at([(job.id, ONLY)])
+
+    def demand(self, key: JobKey) -> Wants:
+        """What a job, or a copy of one, demands of its node."""
+        return self.wanted.get(key[0], NOTHING) if key[1] == ONLY else self.everywhere.demand(key)
 
     def sites(self) -> dict[str, Site]:
         """Where jobs can be: the live nodes that are known, not drained, and told of it where they are paused."""
@@ -175,26 +198,35 @@ class Board:
             del self._on[before.node][key]
         self.misplaced.pop(key, None)
         self.resting.pop(key, None)
-        self.told.pop(key[0], None)
+        self.everywhere.took_away(key)
+        if key[1] == ONLY:
+            self.told.pop(key[0], None)
 
     def _look_at(self, keys: Iterable[JobKey]) -> None:
         """See which of the jobs are where they may not be; those on a dead node wait for a live one."""
         for key in keys:
             placed = self.placed.get(key)
-            if placed is None:
+            if placed is None or self.everywhere.is_orphan(key):
+                self.misplaced.pop(key, None)
                 continue
             here = self.live.get(placed.node)
-            lacks = here is not None and not self._will_do(key[0], here)
+            lacks = here is not None and not self._will_do(key, here)
             if lacks or placed.node == NOWHERE:
                 self.misplaced[key] = None
             else:
                 self.misplaced.pop(key, None)
 
-    def _will_do(self, job_id: int, node: LiveNode) -> bool:
+    def _look_for_copies(self, nodes: Iterable[str]) -> None:
+        """See which of these nodes are to have a copy that is nowhere yet."""
+        for name in nodes if self.everywhere.jobs else ():
+            if name in self.live and name in self.known and name not in self.drained:
+                self.everywhere.look(name, self.live[name].labels, self.placed)
+
+    def _will_do(self, key: JobKey, node: LiveNode) -> bool:
         if node.name not in self.known or node.name in self.drained:
             return False
-        demand = self.wanted.get(job_id)
-        return demand is None or bool(demand.met_by({node.name: self._site(node.name, node)}))
+        demand = self.demand(key)
+        return demand is NOTHING or bool(demand.met_by({node.name: self._site(node.name, node)}))
 
     def _site(self, name: str, node: LiveNode) -> Site:
         load, paused = len(self._on.get(name, ())), self.is_paused(name)
@@ -204,6 +236,7 @@ class Board:
         key = (placed.name.job_id, placed.name.copy)
         self.placed[key] = placed
         self._on[placed.node][key] = placed
+        self.everywhere.put(key)
 
 
 def _brings_runs(move: Move, target: Placed) -> bool:

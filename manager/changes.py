@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from cronkeeper.common.model import Claim, Job
+from cronkeeper.common.model import ONLY, Claim, Job
 from cronkeeper.manager.board import Board
 from cronkeeper.manager.placement import JobKey, place, return_home
 from cronkeeper.manager.publish import Move, Placed
@@ -11,23 +11,23 @@ from cronkeeper.manager.publish import Move, Placed
 def changes(
     board: Board,
     found: Sequence[Job],
-    claims: Mapping[int, Claim],
+    claims: Mapping[JobKey, Claim],
     place_at: Callable[[JobKey, str], Placed],
 ) -> list[Move]:
     """What is to be published, withdrawn or published again; `claims` are of those whose own was lost.
 
-    These go back to the node that had them, if it will do: there are their runs.
+    These go back to the node that had them, if it will do: there are their runs. For jobs with copies see `copies`.
     """
-    new = {(job.id, 1): job for job in found if job.ended_at is None and (job.id, 1) not in board.placed}
-    homes = {key: job.assigned_node for key, job in new.items() if job.id in claims and job.assigned_node}
-    placed, sites = return_home(homes, board.wanted, board.sites())
-    placed |= place(new.keys() - placed.keys(), board.wanted, sites)
+    keys = {(job.id, ONLY): job for job in found if job.ended_at is None}
+    new = {key: job for key, job in keys.items() if key not in board.placed}
+    homes = {key: job.assigned_node for key, job in new.items() if key in claims and job.assigned_node}
+    placed, sites = return_home(homes, board.demand, board.sites())
+    placed |= place(new.keys() - placed.keys(), board.demand, sites)
     moves = [
-        Move(key, None, place_at(key, node), new[key], claim=claims.get(key[0]))
-        for key, node in placed.items()
+        Move(key, None, place_at(key, node), new[key], claim=claims.get(key)) for key, node in placed.items()
     ]
     for job in found:
-        key = (job.id, 1)
+        key = (job.id, ONLY)
         here = board.placed.get(key)
         if here is not None and job.ended_at is not None:
             moves.append(Move(key, here, None, job))

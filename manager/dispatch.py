@@ -10,8 +10,8 @@ from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import BadVersion, Create, Delete, NodeExists, Tree
 from cronkeeper.common.errors import NotFound, Unavailable
 from cronkeeper.common.log import request
-from cronkeeper.common.model import Claim, HandRun, Report, Run, RunState, decode, encode
-from cronkeeper.common.store import jobs, leader, runs
+from cronkeeper.common.model import ONLY, Claim, HandRun, Report, Run, RunState, decode, encode
+from cronkeeper.common.store import copies, jobs, leader, runs
 from cronkeeper.common.store.leader import Deposed
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager.board import Board
@@ -128,13 +128,14 @@ def _cancel_if_ended(store: Store, reign: Reign, run: Run, now: datetime) -> boo
         started_by=run.started_by,
         state=RunState.CANCELED,
         ended_at=now,
-        reason="the job ended before the run began",
+        reason=f"the job ended{'' if run.copy == ONLY else ' on this node'} before the run began",
     )
 
     def work(connection: Connection) -> bool:
         leader.fence(connection, reign.epoch)
         try:
             ended = jobs.get(connection, run.job_id).ended_at is not None
+            ended |= run.copy != ONLY and copies.get(connection, (run.job_id, run.copy)).until is not None
         except NotFound:
             ended = True
         return ended and runs.record(connection, report, now) is not None

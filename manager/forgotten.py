@@ -47,17 +47,18 @@ def park(tree: Tree, store: Store, reign: Reign, board: Board, node: str) -> lis
     """Take all claims off the node, from where they go to nodes that will do. Raises: Unavailable, Deposed.
 
     The job's last spec stays behind: what an edit of meanwhile took from it is noted in the claim now. What SQL
-    does not know is left alone.
+    does not know is left alone, and copies on a node that was forgotten end, see `copies`.
     """
     there = board.on(node)
     if not there:
         return []
-    found = store.transaction(lambda connection: jobs.by_ids(connection, {job_id for job_id, _ in there}))
+    rows = store.transaction(lambda connection: jobs.by_ids(connection, {job_id for job_id, _ in there}))
+    found = {job.id: job for job in rows}
     forced = node not in board.known  # of a drained one, what may be going on there by itself waits for it
     moves = [
-        Move(key, there[key], Placed.parked(*key), job if job.ended_at is None else None, forced=forced)
-        for job in found
-        if (key := (job.id, 1)) in there
+        Move(key, placed, Placed.parked(*key), job if job.ended_at is None else None, forced=forced)
+        for key, placed in sorted(there.items())
+        if (job := found.get(key[0])) is not None and not board.everywhere.is_orphan(key)
     ]
     done = carry_out(tree, reign, moves, dead=node)
     if done:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from cronkeeper.common.errors import Conflict, Outdated
 from cronkeeper.common.model import Definition, Job, NewJob
 from cronkeeper.common.schedule import ONCE
-from cronkeeper.common.store import idempotency, jobs
+from cronkeeper.common.store import copies, idempotency, jobs
 from cronkeeper.common.store.idempotency import Key
 from cronkeeper.common.store.job_query import JobQuery
 from cronkeeper.manager.desk import Desk, note, tell_leader
@@ -137,6 +137,16 @@ def remove(
 def get(desk: Desk, job_id: int) -> Job:
     """Raises: NotFound, Unavailable."""
     return desk.store.transaction(lambda connection: jobs.get(connection, job_id))
+
+
+def copies_of(desk: Desk, job_id: int) -> Sequence[copies.Copy]:
+    """The copies that a job has, or has had, where it is on every node. Raises: NotFound, Unavailable."""
+
+    def work(connection: Connection) -> Sequence[copies.Copy]:
+        jobs.get(connection, job_id)
+        return copies.of_jobs(connection, [job_id])
+
+    return desk.store.transaction(work)
 
 
 def listing(desk: Desk, query: JobQuery) -> Sequence[Job]:

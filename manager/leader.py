@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -15,7 +14,7 @@ from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.coordination.watch import ChildWatch
 from cronkeeper.common.errors import Conflict, NotFound, Unavailable
 from cronkeeper.common.log import about
-from cronkeeper.common.model import ClaimName, Job
+from cronkeeper.common.model import ONLY, ClaimName, Copies, Job
 from cronkeeper.common.store import jobs, leader
 from cronkeeper.common.store.jobs import Publication
 from cronkeeper.common.store.nodes import Roll
@@ -24,7 +23,9 @@ from cronkeeper.manager import dispatch, figures, forgotten, news, pausing, sett
 from cronkeeper.manager.asked import say_published
 from cronkeeper.manager.board import Board
 from cronkeeper.manager.changes import changes
+from cronkeeper.manager.copies import Copying
 from cronkeeper.manager.intake import Intake
+from cronkeeper.manager.leader_rules import LeaderRules
 from cronkeeper.manager.leadership import Leadership, Reign
 from cronkeeper.manager.mark import Mark
 from cronkeeper.manager.moves import nodes_left, relocate
@@ -43,16 +44,6 @@ RETRY = 0.5
 NO_JOBS: Mapping[JobKey, Job] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class LeaderRules:
-    """What a leader goes by, in seconds."""
-
-    run_lease: float
-    renew_every: float
-    first_grace: float
-    """How long a new leader gives a node that it has not seen yet, before it takes the node for dead."""
-
-
 class Leader:
     """One manager: a candidate, and the leader while it holds the reign."""
 
@@ -66,7 +57,7 @@ class Leader:
         name: str,
         notify: Callable[[], None],
     ) -> None:
-        self.on_reign: Callable[[int | None], None] = _nobody
+        self.on_reign: Callable[[int | None], None] = lambda _epoch: None
         """Called with the epoch of each reign of ours, and with None when it is over."""
         self._tree = tree
         self._store = store
@@ -124,6 +115,7 @@ class Leader:
             self._record(reign)
         if self._in_time():
             wait = self._take_in(reign, board, now, clock)
+        wait = min(wait, self._copy(reign, board, now, clock)) if self._in_time() else wait
         if self._in_time():
             self._settle(reign, board, now, clock)
         if self._in_time():
@@ -164,7 +156,7 @@ class Leader:
             placed = board.on(node)
             if not placed or not self._is_dead(board, node, clock):
                 continue
-            chosen = place(placed, board.wanted, board.sites())
+            chosen = place(placed, board.demand, board.sites())
             if not chosen:
                 continue
             moves = [
@@ -180,7 +172,7 @@ class Leader:
 
     def _fail_over_edited(self, reign: Reign, board: Board, found: Sequence[Job], clock: float) -> None:
         """Where an edit lets a job leave its dead node, nothing of the job as it was before runs elsewhere."""
-        edited = {(job.id, 1): job for job in found if job.ended_at is None}
+        edited = {(job.id, ONLY): job for job in found if job.ended_at is None}
         if any(key in board.placed and board.placed[key].node in board.absent_since for key in edited):
             self._fail_over(reign, board, clock, edited)
 
@@ -226,12 +218,25 @@ class Leader:
     ) -> tuple[list[Move], list[Move]]:
         """Returns what was to be carried out, and what was."""
         when = settle.When(now, clock, self._rules.run_lease)
-        claims = self._restoring.claims(self._tree, self._store, board, found, when)
-        ready = [job for job in found if job.id in claims or not self._restoring.waits(job)]
+        one = {(job.id, ONLY): job for job in found if job.copies is Copies.ONE}
+        claims = self._restoring.claims(self._tree, self._store, board, one, when)
+        ready = [job for key, job in one.items() if key in claims or not self._restoring.waits(key, job)]
         moves = changes(board, ready, claims, partial(self._place_at, reign))
         done = carry_out(self._tree, reign, moves, keep=partial(settle.keep, self._store, reign, now=now))
         self._note(board, done)
         return moves, done
+
+    def _copy(self, reign: Reign, board: Board, now: datetime, clock: float) -> float:
+        """Give jobs that are on every node their copies. Returns when to look again, as `step`."""
+        copies = Copying(self._tree, self._store, reign, board, self._restoring)
+        done, undone = copies.step(
+            settle.When(now, clock, self._rules.run_lease), partial(self._place_at, reign)
+        )
+        self._note(board, done)
+        self._record(reign)
+        self._call_back(reign, board, done)
+        copies.agree()
+        return RETRY if undone else self._rules.renew_every
 
     def _call_back(self, reign: Reign, board: Board, done: Sequence[Move]) -> None:
         """Runs by hand that were sent to nodes which a job has left are queued again."""
@@ -261,7 +266,7 @@ class Leader:
     def _note(self, board: Board, done: Sequence[Move]) -> None:
         figures.moved(done, board)
         board.note(done)
-        self._restoring.done(move.key[0] for move in done)
+        self._restoring.done(move.key for move in done)
         self._unrecorded += [news.publication(move) for move in done]
 
     def _record(self, reign: Reign) -> None:
@@ -295,7 +300,3 @@ class Leader:
                 settle.settle_removed(self._store, reign, board, node, when)
                 self._buried.add(node)
         self._buried &= board.absent_since.keys()
-
-
-def _nobody(_epoch: int | None) -> None:
-    """Until an owner has said whom to tell of reigns."""

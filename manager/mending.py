@@ -86,6 +86,7 @@ def mend(connection: Connection, there: Sighting, span: Span) -> Mended:
             f"node {name} is in the fleet again, without its key: add it again, until then its reports wait"
         )
         _say(connection, done, None, text, span.until)
+    restored.know_copies(connection, there.copies, span.since)
     restored.number_above(connection, there.highest, span.until)
     return done
 

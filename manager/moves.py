@@ -64,7 +64,7 @@ def relocate(tree: Tree, store: Store, reign: Reign, board: Board, place_at: Pla
 
 def _going(board: Board, free: Sequence[Looked], place_at: PlaceAt) -> list[Move]:
     """The moves of those that are free to go; a parked one stays where no node will do."""
-    targets = place([each.key for each in free], board.wanted, board.sites())
+    targets = place([each.key for each in free], board.demand, board.sites())
     moves = []
     for each in free:
         target = place_at(each.key, targets[each.key]) if each.key in targets else Placed.parked(*each.key)
@@ -90,7 +90,7 @@ def _named(placed: Placed) -> str:
 def _look(tree: Tree, store: Store, board: Board) -> tuple[list[Looked], Mapping[str, Run]]:
     """The next of the misplaced jobs for which something could be done, and what SQL knows of their runs."""
     parked = board.on(NOWHERE)
-    able = place(parked, board.wanted, board.sites())
+    able = place(parked, board.demand, board.sites())
     keys = list(islice((key for key in board.misplaced if key not in parked or key in able), LOOKS))
     for key in keys:  # the others come first the next time
         board.misplaced[key] = board.misplaced.pop(key)
@@ -99,20 +99,21 @@ def _look(tree: Tree, store: Store, board: Board) -> tuple[list[Looked], Mapping
     placed = [board.placed[key] for key in keys]
     nodes = tree.get_many([each.claim for each in placed])
     claims = {
-        each.name.job_id: (each, decode(node.data, Claim), node.version)
+        (each.name.job_id, each.name.copy): (each, decode(node.data, Claim), node.version)
         for each, node in zip(placed, nodes, strict=True)
         if node is not None
     }
     run_ids = [run.run_id for _, claim, _ in claims.values() for run in claim.unfinished]
 
     def work(connection: Connection) -> tuple[list[Job], dict[str, Run]]:
-        return jobs.by_ids(connection, claims), runs.by_ids(connection, run_ids)
+        return jobs.by_ids(connection, {job_id for job_id, _ in claims}), runs.by_ids(connection, run_ids)
 
     found, known = store.transaction(work)
     for job in found:
         board.know(job)
-    open_ = [job for job in found if job.ended_at is None and (job.id, 1) in board.misplaced]
-    return [Looked(*claims[job.id], job) for job in sorted(open_, key=lambda job: job.id)], known
+    open_ = {job.id: job for job in found if job.ended_at is None}
+    there = [key for key in sorted(claims) if key[0] in open_ and key in board.misplaced]
+    return [Looked(*claims[key], open_[key[0]]) for key in there], known
 
 
 def _held_up(each: Looked, known: Mapping[str, Run], nodes: Container[str]) -> str | None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from cronkeeper.common.labels import shown
-from cronkeeper.common.model import Job
+from cronkeeper.common.model import ONLY, Copies, Job
 from cronkeeper.common.store import jobs, nodes
 from cronkeeper.common.store.jobs import Publication
 from cronkeeper.common.store.schema import REASON_LENGTH
 from cronkeeper.manager.board import Board
-from cronkeeper.manager.placement import NOTHING, JobKey, Site, Wants, wants
+from cronkeeper.manager.placement import JobKey, Site, Wants, wants
 from cronkeeper.manager.publish import NOWHERE, Move, Placed
 
 log = logging.getLogger(__name__)
@@ -20,18 +20,18 @@ log = logging.getLogger(__name__)
 NO_NODE = "no node is live"
 NAMED = 5
 """How many nodes are named where all of them are meant."""
-Assignments = Mapping[int, tuple[str | None, str | None]]
+Assignments = Mapping[JobKey, tuple[str | None, str | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What SQL knows of the jobs that have not ended, by their ids."""
+    """What SQL knows of the jobs that have not ended."""
 
     assignments: Assignments
     """Where each was published: node and generation."""
-    demands: Sequence[tuple[int, str | None, dict[str, str]]]
+    demands: Sequence[tuple[int, str | None, dict[str, str], Copies]]
     told: dict[int, str]
-    """What people are told of where it is."""
+    """What people are told of where it is, by the ids."""
     strangers: frozenset[int]
     """Jobs of which the tree tells, and SQL knows nothing at all."""
     nodes: nodes.Roll
@@ -41,7 +41,7 @@ def as_sql_knows(board: Board, unrecorded: Iterable[Publication], connection: Co
     """All that a new picture needs of SQL."""
     assignments = jobs.assignments(connection)
     others = {job_id for job_id, _ in board.placed} | {each.job_id for each in unrecorded}
-    others -= assignments.keys()
+    others -= {job_id for job_id, _ in assignments}
     strangers = others - {job.id for job in jobs.by_ids(connection, others)}
     return Known(
         assignments,
@@ -66,7 +66,7 @@ def agree(board: Board, known: Known, unrecorded: Iterable[Publication]) -> list
     moves = [
         publication(Move(key, None, placed))
         for key, placed in board.placed.items()
-        if key[0] in known.assignments and known.assignments[key[0]] != _assignment(placed)
+        if key in known.assignments and known.assignments[key] != _assignment(placed)
     ]
     due = [each for each in unrecorded if each.job_id not in known.strangers] + moves
     for each in due:
@@ -80,13 +80,14 @@ def publication(move: Move) -> Publication:
     """What SQL is told of a move."""
     node, gen = _assignment(move.target) if move.target is not None else (None, None)
     rev = move.job.rev if move.job is not None and not move.resting else 0
-    return Publication(job_id=move.key[0], rev=rev, node=node, gen=gen, placement=None)
+    job_id, copy = move.key
+    return Publication(job_id=job_id, rev=rev, node=node, gen=gen, placement=None, copy=copy)
 
 
 def unpublished(key: JobKey, placed: Placed) -> Publication:
     """The job is where it was, and what it is there is none of its revs."""
     node, gen = _assignment(placed)
-    return Publication(job_id=key[0], rev=jobs.UNKNOWN, node=node, gen=gen, placement=None)
+    return Publication(job_id=key[0], rev=jobs.UNKNOWN, node=node, gen=gen, placement=None, copy=key[1])
 
 
 class Reasons:
@@ -128,7 +129,9 @@ def of_waiting(board: Board, found: Iterable[Job]) -> list[Publication]:
 
 def _is_news(job: Job, board: Board, reasons: Reasons) -> bool:
     """Whether the job is on no node, and SQL does not say so yet."""
-    if (job.id, 1) in board.placed:
+    if (job.id, ONLY) in board.placed:
+        return False
+    if job.copies is Copies.ALL and (job.ended_at is not None or board.everywhere.there(job.id)):
         return False
     return job.ended_at is not None or job.placement != reasons.of_job(job)
 
@@ -148,7 +151,7 @@ def _nowhere(job: Job, reasons: Reasons) -> Publication:
 def _explanations(board: Board, reasons: Reasons) -> list[Publication]:
     """What people are to be told of jobs that are not where they should be, and of those that are again."""
     due = dict(_explained(board, reasons))
-    over = [key for job_id in board.told if (key := (job_id, 1)) in board.placed and key not in due]
+    over = [key for job_id in board.told if (key := (job_id, ONLY)) in board.placed and key not in due]
     changed = [(key, text) for key, text in due.items() if board.told.get(key[0]) != text]
     for key, text in changed:
         board.told[key[0]] = text
@@ -191,7 +194,9 @@ def _some(names: Sequence[str]) -> str:
 def _explained(board: Board, reasons: Reasons) -> Iterable[tuple[JobKey, str]]:
     """The jobs on which there is something to say, and that."""
     for key in board.misplaced:
-        demand, until = board.wanted.get(key[0], NOTHING), board.resting.get(key)
+        if key[1] != ONLY:  # what there is to say of its other copies?
+            continue
+        demand, until = board.demand(key), board.resting.get(key)
         why = reasons.of(demand)
         if until is not None:
             here = board.placed[key].node
@@ -203,7 +208,7 @@ def _explained(board: Board, reasons: Reasons) -> Iterable[tuple[JobKey, str]]:
             yield key, why
     for node in board.absent_since if board.live else ():
         for key in board.on(node):
-            if (why := reasons.of(board.wanted.get(key[0], NOTHING))) is not None:
+            if key[1] == ONLY and (why := reasons.of(board.demand(key))) is not None:
                 yield key, why
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from cronkeeper.common.coordination.tree import Tree
-from cronkeeper.common.model import Claim, Job, Run, RunState
+from cronkeeper.common.model import ONLY, Claim, Job, Run, RunState
 from cronkeeper.common.schedule import once
 from cronkeeper.common.store import jobs, leader, ticks
 from cronkeeper.common.store.store import Store
@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 
 JOBS = 100
 """How many are looked at in one batch."""
-COPY = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +55,9 @@ class OneShots:
         found, over = self._store.transaction(lambda connection: self._find(connection, now))
         if over:
             self._tree.sync()
-            claims = claims_of(self._tree, {(each.job.id, COPY) for each in over})
+            claims = claims_of(self._tree, {(each.job.id, ONLY) for each in over})
             for each in over:
-                if _done(claims.get((each.job.id, COPY))):
+                if _done(claims.get((each.job.id, ONLY))):
                     self._end(each, epoch, now)
         self._after = found[-1].id if len(found) == JOBS else None
         return self._after is None
@@ -87,7 +86,7 @@ class OneShots:
 def _runs(connection: Connection, job: Job) -> list[Run]:
     """Those of its one tick, by attempt."""
     tick = once(job)
-    found = ticks.told(connection, job.id, COPY, tick, tick)
+    found = ticks.told(connection, job.id, ONLY, tick, tick)
     return sorted((run for run in found if run.tick == tick), key=lambda run: run.attempt)
 
 

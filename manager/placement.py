@@ -3,7 +3,7 @@
 import heapq
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -52,6 +52,8 @@ class Site:
 
 
 NOTHING = Wants()
+Demand = Callable[[JobKey], Wants]
+"""What a job, or a copy of one, demands."""
 
 
 def wants(node: str | None, requires: Labels) -> Wants:
@@ -59,9 +61,7 @@ def wants(node: str | None, requires: Labels) -> Wants:
     return _shared(node, tuple(sorted(requires.items())))
 
 
-def place(
-    jobs: Iterable[JobKey], wanted: Mapping[int, Wants], sites: Mapping[str, Site]
-) -> dict[JobKey, str]:
+def place(jobs: Iterable[JobKey], demand: Demand, sites: Mapping[str, Site]) -> dict[JobKey, str]:
     """Give each of the jobs to the node with the fewest jobs among those that will do and have room, the paused
     ones last.
 
@@ -69,31 +69,30 @@ def place(
     demand, in the order of their ids.
 
     Args:
-        wanted: what jobs demand, by their ids; one that is not in it demands nothing.
         sites: the live nodes, by their names.
 
     Returns: for each job its node; nothing for those that no live node may have, or has room for.
     """
     alike: defaultdict[Wants, list[JobKey]] = defaultdict(list)
     for job in jobs:
-        alike[wanted.get(job[0], NOTHING)].append(job)
-    will_do = {demand: demand.met_by(sites) for demand in alike}
+        alike[demand(job)].append(job)
+    will_do = {wanted: wanted.met_by(sites) for wanted in alike}
     loads = {name: site.load for name, site in sites.items()}
     placed: dict[JobKey, str] = {}
-    for demand in sorted(alike, key=lambda each: (len(will_do[each]), each.node or "", each.labels)):
-        placed |= _share_out(alike[demand], will_do[demand], loads)
+    for wanted in sorted(alike, key=lambda each: (len(will_do[each]), each.node or "", each.labels)):
+        placed |= _share_out(alike[wanted], will_do[wanted], loads)
     return placed
 
 
 def return_home(
-    homes: Mapping[JobKey, str], wanted: Mapping[int, Wants], sites: Mapping[str, Site]
+    homes: Mapping[JobKey, str], demand: Demand, sites: Mapping[str, Site]
 ) -> tuple[dict[JobKey, str], dict[str, Site]]:
     """Give each of the jobs to the node that had it, if it will do and has room; and the sites as they are then."""
     after = dict(sites)
     placed: dict[JobKey, str] = {}
     for job, home in sorted(homes.items()):
         site = after.get(home)
-        if site is None or site.full or not wanted.get(job[0], NOTHING).met_by({home: site}):
+        if site is None or site.full or not demand(job).met_by({home: site}):
             continue
         placed[job] = home
         after[home] = replace(site, load=site.load + 1)

@@ -56,7 +56,7 @@ class Rebalance:
         busy: set[JobKey] = set()
         chosen: dict[JobKey, str] = {}
         for _ in range(max(1, min(LOOKS, MOST_GONE_THROUGH // max(1, len(board.placed))))):
-            chosen = spread(on, board.wanted, sites, busy)
+            chosen = spread(on, board.demand, sites, busy)
             unread = [key for key in chosen if key not in versions]
             read = self._read(board, unread)
             versions |= read

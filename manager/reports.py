@@ -133,7 +133,7 @@ def _tells(end: Outcome | None, report: Report) -> bool:
 
 def note_end(connection: Connection, job: Job, run: Run, now: datetime) -> Job | None:
     """Returns the job where it has ended with this run, which is news to the leader."""
-    jobs.note_outcome(connection, job.id, run.state, moment_of(run))
+    jobs.note_outcome(connection, job.id, run.state, moment_of(run), run.copy)
     # A run of an earlier `at` may still go on when that is changed.
     if (
         job.schedule != ONCE

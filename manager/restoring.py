@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.model import (
+    ONLY,
     Claim,
     Job,
     Run,
@@ -30,66 +31,69 @@ from cronkeeper.common.model import (
 )
 from cronkeeper.common.records import Record
 from cronkeeper.common.schedule import undone
-from cronkeeper.common.store import jobs, runs
+from cronkeeper.common.store import copies, jobs, runs
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager.board import Board
+from cronkeeper.manager.placement import JobKey
 from cronkeeper.manager.settle import When, following
 
 log = logging.getLogger(__name__)
 
-NOTHING = Record(job_id=0, copy=1, tick=None)
+NOTHING = Record(job_id=0, copy=ONLY, tick=None)
 
 
 @dataclass(slots=True)
 class Restoring:
     """The jobs whose claims are to be made again, each with the node that had it (None: none, it was parked)."""
 
-    owners: dict[int, str | None] = field(default_factory=dict)
+    owners: dict[JobKey, str | None] = field(default_factory=dict)
     pending: bool = False
     """Whether some of those that were asked for last wait for the word of a node."""
     _since: float | None = None
     """When the first was found out, on the lease's clock."""
 
     def owe(
-        self, assignments: Mapping[int, tuple[str | None, str | None]], board: Board, clock: float
+        self, assignments: Mapping[JobKey, tuple[str | None, str | None]], board: Board, clock: float
     ) -> None:
         """Take note of what SQL says of where jobs were; it may not have heard of those that are published."""
         self.owners = {
-            job_id: node
-            for job_id, (node, gen) in assignments.items()
-            if gen == jobs.LOST and (job_id, 1) not in board.placed
+            key: node
+            for key, (node, gen) in assignments.items()
+            if gen == jobs.LOST and key not in board.placed
         }
         if self.owners and self._since is None:
             self._since = clock
 
     def claims(
-        self, tree: Tree, store: Store, board: Board, found: Sequence[Job], when: When
-    ) -> dict[int, Claim]:
+        self, tree: Tree, store: Store, board: Board, found: Mapping[JobKey, Job], when: When
+    ) -> dict[JobKey, Claim]:
         """The claims of those of the jobs that may be published again. Raises: Unavailable."""
-        wanted, self.pending = [job for job in found if self.waits(job)], False
+        wanted = {key: job for key, job in found.items() if self.waits(key, job)}
+        self.pending = False
         if not wanted:
             return {}
-        known = store.transaction(partial(_known, [job.id for job in wanted]))
-        ran = {job.id: self._may_have_run(job, board) for job in wanted}
-        asked = {job.id: ran[job.id] | {run.node for run in known.going_on[job.id]} for job in wanted}
+        known = store.transaction(partial(_known, list(wanted)))
+        ran = {key: self._may_have_run(key, board) for key in wanted}
+        asked = {key: ran[key] | {run.node for run in known.going_on[key]} for key in wanted}
         told = self._told(tree, board, set().union(*asked.values()))
         over = self._since is not None and when.clock - self._since >= when.run_lease
-        ready = [job for job in wanted if over or asked[job.id] <= told.keys()]
+        ready = [key for key in wanted if over or asked[key] <= told.keys()]
         self.pending = len(ready) < len(wanted)
         ended = store.transaction(partial(_ended, told))
         claims = {}
-        for job in ready:
-            records = [told[node].get(job.id, NOTHING) for node in asked[job.id] if node in told]
-            claim = _claim(job, records, known.newest.get(job.id), ended)
-            left = tuple(self._left(run, board) for run in known.going_on[job.id] if run.node not in told)
+        for key in ready:
+            job = wanted[key]
+            records = [told[node].get(key, NOTHING) for node in asked[key] if node in told]
+            claim = _claim(job, records, known.newest.get(key), ended)
+            left = tuple(self._left(run, board) for run in known.going_on[key] if run.node not in told)
             claim = replace(claim, unfinished=claim.unfinished + left)
-            vouched = ran[job.id] <= told.keys()
-            claims[job.id] = claim if vouched else _unvouched(job, claim, when.now)
+            vouched = ran[key] <= told.keys()
+            claims[key] = claim if vouched else _unvouched(job, claim, when.now)
         return claims
 
-    def _may_have_run(self, job: Job, board: Board) -> frozenset[str | None]:
+    def _may_have_run(self, key: JobKey, board: Board) -> frozenset[str | None]:
         """The nodes of which one ran the last ticks of the job: of a parked one that may be any."""
-        owner = self.owners[job.id]
+        owner = self.owners[key]
         return frozenset({owner}) if owner is not None else frozenset(board.known or {None})
 
     def _left(self, run: Run, board: Board) -> Unfinished:
@@ -109,23 +113,23 @@ class Restoring:
             started_by=run.started_by,
         )
 
-    def waits(self, job: Job) -> bool:
+    def waits(self, key: JobKey, job: Job) -> bool:
         """Whether the job's claim is still to be made again."""
-        return job.id in self.owners and job.ended_at is None
+        return key in self.owners and job.ended_at is None
 
-    def done(self, job_ids: Iterable[int]) -> None:
+    def done(self, keys: Iterable[JobKey]) -> None:
         """These are published."""
-        for job_id in job_ids:
-            self.owners.pop(job_id, None)
+        for key in keys:
+            self.owners.pop(key, None)
 
     def _told(
         self, tree: Tree, board: Board, owners: "set[str | None]"
-    ) -> dict[str | None, dict[int, Record]]:
+    ) -> dict[str | None, dict[JobKey, Record]]:
         """What the live ones of the nodes say of their jobs."""
         live = sorted(node for node in owners if node is not None and node in board.live)
         found = zip(live, tree.get_many([paths.records(node) for node in live]), strict=True)
         return {
-            node: {record.job_id: record for record in decode(there.data, tuple[Record, ...])}
+            node: {(each.job_id, each.copy): each for each in decode(there.data, tuple[Record, ...])}
             for node, there in found
             if there is not None
         }
@@ -133,20 +137,26 @@ class Restoring:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What SQL knows of jobs, by their ids: the last tick of each, and its runs that have not ended."""
+    """What SQL knows of jobs: the last tick of each, and its runs that have not ended."""
 
-    newest: Mapping[int, datetime]
-    going_on: Mapping[int, list[Run]]
-
-
-def _known(job_ids: Sequence[int], connection: Connection) -> _Known:
-    going_on: defaultdict[int, list[Run]] = defaultdict(list)
-    for run in runs.unfinished_of(connection, job_ids):
-        going_on[run.job_id].append(run)
-    return _Known(runs.newest_ticks(connection, job_ids), going_on)
+    newest: Mapping[JobKey, datetime]
+    going_on: Mapping[JobKey, list[Run]]
 
 
-def _ended(told: Mapping[str | None, Mapping[int, Record]], connection: Connection) -> dict[str, Run]:
+def _known(keys: Sequence[JobKey], connection: Connection) -> _Known:
+    going_on: defaultdict[JobKey, list[Run]] = defaultdict(list)
+    for run in runs.unfinished_of(connection, {job_id for job_id, _ in keys}):
+        going_on[run.job_id, run.copy].append(run)
+    # A copy knows nothing of the ticks from before it counted.
+    copied = copies.of_jobs(connection, {job_id for job_id, copy in keys if copy != ONLY})
+    since = {(each.job_id, each.copy): each.since for each in copied}
+    newest = runs.newest_ticks(connection, keys)
+    for key in since.keys() & set(keys):
+        newest[key] = max(newest.get(key, since[key]), since[key])
+    return _Known(newest, going_on)
+
+
+def _ended(told: Mapping[str | None, Mapping[JobKey, Record]], connection: Connection) -> dict[str, Run]:
     """What SQL knows of the runs that the nodes told of, and of the attempts after them."""
     listed = [run for records in told.values() for record in records.values() for run in record.unfinished]
     after = [attempt_run_id(run.run_id, run.attempt + 1) for run in listed]

@@ -3,15 +3,15 @@
 import hashlib
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 
 from sqlalchemy import Connection
 
 from cronkeeper.common.artifacts.store import OutputName, StoredOutput
-from cronkeeper.common.errors import Conflict, NotFound
-from cronkeeper.common.model import Job, Output, Run, RunState, StartedBy, hand_run_id
-from cronkeeper.common.store import jobs, runs
+from cronkeeper.common.errors import Conflict, Invalid, NotFound
+from cronkeeper.common.model import ONLY, Copies, Job, Output, Run, RunState, StartedBy, hand_run_id
+from cronkeeper.common.store import copies, jobs, runs
 from cronkeeper.manager.desk import Desk, note, tell_leader
 from cronkeeper.manager.jobs import anybody_may, refuse_ended
 
@@ -21,39 +21,47 @@ KEY_DIGITS = 16
 """Hexadecimal ones of a key, in the id of the run that was asked for with it."""
 
 
-def request(
-    desk: Desk, job_id: int, actor: str, now: datetime, *, check: Callable[[Job], None] = anybody_may
-) -> Run:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A run that somebody asks for now; of a job with a copy on each node, which of them is to run it."""
+
+    job_id: int
+    actor: str
+    now: datetime
+    node: str | None = None
+
+
+def request(desk: Desk, wish: Wish, *, check: Callable[[Job], None] = anybody_may) -> Run:
     """Ask for a run now; the leader sends it to the job's node.
 
     `check` raises where this actor may not.
 
     Raises:
         NotFound: there is no such job.
-        Conflict: the job has ended, or too many of its runs wait already.
+        Conflict: the job has ended, or too many of its runs wait already, or it has no copy on that node.
+        Invalid: a node is named and the job has one copy, or none is and it has many.
         Unavailable: the run may or may not have been asked for.
     """
-    return _request(desk, _queued(job_id, actor, now, secrets.token_hex(4)), check)[0]
+    return _request(desk, wish, secrets.token_hex(4), check)[0]
 
 
-def request_once(
-    desk: Desk, job_id: int, actor: str, now: datetime, key: str, *, check: Callable[[Job], None]
-) -> tuple[Run, bool]:
+def request_once(desk: Desk, wish: Wish, key: str, *, check: Callable[[Job], None]) -> tuple[Run, bool]:
     """As `request`, unless this actor has asked for a run of this job with this key already: then that, and True.
 
     The key is in the run's id, so it counts for as long as the run is kept.
     """
-    told_apart = hashlib.sha256(f"{actor}\n{key}".encode()).hexdigest()[:KEY_DIGITS]
-    return _request(desk, _queued(job_id, actor, now, told_apart), check)
+    told_apart = hashlib.sha256(f"{wish.actor}\n{key}".encode()).hexdigest()[:KEY_DIGITS]
+    return _request(desk, wish, told_apart, check)
 
 
-def _request(desk: Desk, asked: Run, check: Callable[[Job], None]) -> tuple[Run, bool]:
+def _request(desk: Desk, wish: Wish, told_apart: str, check: Callable[[Job], None]) -> tuple[Run, bool]:
     """The run, and whether it was asked for before."""
-    job_id, actor = asked.job_id, cast(str, asked.requested_by)
+    job_id = wish.job_id
 
     def work(connection: Connection) -> tuple[Run, bool, int]:
         job = jobs.get(connection, job_id)
         check(job)
+        asked = _queued(wish, _copy(connection, job, wish.node), told_apart)
         earlier = runs.by_ids(connection, [asked.id])
         if earlier:
             return earlier[asked.id], True, job.rev
@@ -64,13 +72,29 @@ def _request(desk: Desk, asked: Run, check: Callable[[Job], None]) -> tuple[Run,
             )
         if not runs.request(connection, asked):
             return runs.get(connection, asked.id), True, job.rev
-        note(connection, actor, "run", asked.created_at, detail=asked.id, job_id=job_id)
+        note(connection, wish.actor, "run", wish.now, detail=asked.id, job_id=job_id)
         return asked, False, job.rev
 
     run, repeated, rev = desk.store.transaction(work, writes=True)
     if run.state is RunState.QUEUED:
         tell_leader(desk.tree, job_id, rev, run.id)
     return run, repeated
+
+
+def _copy(connection: Connection, job: Job, node: str | None) -> int:
+    """Which copy of the job is meant."""
+    if (node is None) != (job.copies is Copies.ONE):
+        only = "only for jobs with copies all, whose other ones are where the leader put them"
+        why = only if node is not None else "required: the job is on every node, and each run on one of them"
+        raise Invalid("not accepted as it is: node", {"node": [why]})
+    if node is None:
+        return ONLY
+    there = copies.of_node(connection, job.id, node)
+    if there is None:
+        raise Conflict(
+            f"node {node} has no copy of job {job.id}: GET /jobs/{job.id}/copies says which have one"
+        )
+    return there.copy
 
 
 def get(desk: Desk, run_id: str) -> Run:
@@ -84,9 +108,10 @@ def listing(
     *,
     limit: int,
     state: RunState | None = None,
+    node: str | None = None,
     before: tuple[datetime, str] | None = None,
 ) -> Sequence[Run]:
-    """The newest runs of a job, newest first, in one state or in all.
+    """The newest runs of a job, newest first, in one state or in all, on one node or on all.
 
     `before` is `created_at` and `id` of the last one that was shown.
 
@@ -95,7 +120,7 @@ def listing(
 
     def work(connection: Connection) -> Sequence[Run]:
         jobs.get(connection, job_id)
-        return runs.listing(connection, job_id, limit=limit, state=state, before=before)
+        return runs.listing(connection, job_id, limit=limit, state=state, node=node, before=before)
 
     return desk.store.transaction(work)
 
@@ -138,15 +163,15 @@ def _removed(run_id: str, stream: runs.Stream) -> NotFound:
     )
 
 
-def _queued(job_id: int, actor: str, now: datetime, told_apart: str) -> Run:
+def _queued(wish: Wish, copy: int, told_apart: str) -> Run:
     return Run(
-        id=hand_run_id(job_id, 1, told_apart),
-        job_id=job_id,
-        copy=1,
+        id=hand_run_id(wish.job_id, copy, told_apart),
+        job_id=wish.job_id,
+        copy=copy,
         tick=None,
         attempt=1,
         state=RunState.QUEUED,
         started_by=StartedBy.HAND,
-        requested_by=actor,
-        created_at=now,
+        requested_by=wish.actor,
+        created_at=wish.now,
     )

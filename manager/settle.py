@@ -13,6 +13,7 @@ from cronkeeper.common.attempts import next_attempt
 from cronkeeper.common.coordination.tree import Op, SetData, Tree
 from cronkeeper.common.errors import Unavailable
 from cronkeeper.common.model import (
+    ONLY,
     Claim,
     Job,
     Outcome,
@@ -79,22 +80,23 @@ def settle(tree: Tree, store: Store, reign: Reign, board: Board, when: When) -> 
 def settle_removed(store: Store, reign: Reign, board: Board, node: str, when: When) -> None:
     """Give up the runs of a dead node that no claim elsewhere lists.
 
-    Their jobs were removed meanwhile, or wait there since no live node will do or has room.
+    Their jobs were removed meanwhile, or wait there since no live node will do or has room, as copies always do.
     """
     reason = f"node {node} has been gone for {when.run_lease:.0f} s"
     if node not in board.known:
         reason = f"node {node} was forgotten"
-    waiting = {key[0] for key in board.on(node) if board.live or key[0] in board.wanted}
+    waiting = {key for key in board.on(node) if board.live or key[0] in board.wanted}
 
     def work(connection: Connection) -> int:
         leader.fence(connection, reign.epoch)
         given_up = 0
         for run in runs.unfinished_on(connection, node):
             job = jobs.get(connection, run.job_id)
-            if job.ended_at is None and job.id not in waiting:
+            key = (run.job_id, run.copy)
+            if job.ended_at is None and key not in waiting and run.copy == ONLY:
                 continue
             if runs.lose(connection, run.id, reason, when.now):
-                jobs.note_outcome(connection, job.id, RunState.LOST, moment_of(run))
+                jobs.note_outcome(connection, job.id, RunState.LOST, moment_of(run), run.copy)
                 log.warning("run %s is lost: %s", run.id, reason, extra={"run": run.id})
                 given_up += 1
         return given_up

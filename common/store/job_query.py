@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from cronkeeper.common.model import Job, JobStatus, JobType
 
-from .schema import job
+from .schema import copy, job
 
 
 class JobSort(StrEnum):
@@ -60,10 +60,12 @@ def _filters(query: JobQuery) -> list[sa.ColumnElement[bool]]:
     equal = {
         "status": query.status,
         "type": query.type,
-        "assigned_node": query.node,
         "enabled": query.enabled,
     }
     filters = [job.c[name] == value for name, value in equal.items() if value is not None]
+    if query.node is not None:
+        there = sa.and_(copy.c.job_id == job.c.id, copy.c.node == query.node, copy.c.gen.is_not(None))
+        filters.append(sa.or_(job.c.assigned_node == query.node, sa.exists().where(there)))
     if query.name is not None:
         filters.append(job.c.name.icontains(query.name, autoescape=True))
     return filters

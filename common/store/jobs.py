@@ -10,10 +10,20 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
 from cronkeeper.common.errors import Conflict, NotFound
-from cronkeeper.common.model import Artifact, Definition, Job, JobStatus, NewJob, RunState, replace
+from cronkeeper.common.model import (
+    ONLY,
+    Artifact,
+    Copies,
+    Definition,
+    Job,
+    JobStatus,
+    NewJob,
+    RunState,
+    replace,
+)
 from cronkeeper.common.schedule import ONCE
 
-from . import schedules
+from . import copies, schedules
 from .job_query import JobQuery, narrowed
 from .schema import REASON_LENGTH, job
 
@@ -26,9 +36,7 @@ _JOB = sa.select(*(job.c[field.name] for field in fields(Job) if field.name != "
 # With the ids as one parameter SQLAlchemy finds the compiled statement again without a look at each of them.
 _BY_IDS = _JOB.where(job.c.id.in_(sa.bindparam("ids", expanding=True)))
 _FIRST = JobQuery()
-UNKNOWN = -1
-LOST = "lost"
-"""In place of a generation: the claim went with the tree, and is to be made again."""
+UNKNOWN, LOST = copies.UNKNOWN, copies.LOST
 _DECIDING = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.LOST})
 
 
@@ -45,6 +53,7 @@ class Publication:
     node: str | None
     gen: str | None
     placement: str | None
+    copy: int = ONLY
 
 
 def insert(conn: Connection, new: NewJob, actor: str, now: datetime, number: int | None = None) -> Job:
@@ -76,17 +85,20 @@ def get(conn: Connection, job_id: int, *, lock: bool = False) -> Job:
     return found[0]
 
 
-def assignments(conn: Connection) -> dict[int, tuple[str | None, str | None]]:
-    """The node and the generation of the last publication of every job that has not ended, by its id."""
-    chosen = sa.select(job.c.id, job.c.assigned_node, job.c.gen).where(job.c.ended_at.is_(None))
-    return {row.id: (row.assigned_node, row.gen) for row in conn.execute(chosen)}
+def assignments(conn: Connection) -> dict[copies.Key, tuple[str | None, str | None]]:
+    """The node and the generation of the last publication of every job that has not ended, by job and copy."""
+    open_ = sa.and_(job.c.ended_at.is_(None), job.c.copies == Copies.ONE)
+    chosen = sa.select(job.c.id, job.c.assigned_node, job.c.gen).where(open_)
+    known = {(row.id, ONLY): (row.assigned_node, row.gen) for row in conn.execute(chosen)}
+    return known | copies.assignments(conn)
 
 
-def demands(conn: Connection) -> list[tuple[int, str | None, dict[str, str]]]:
-    """Id, node and labels of every job that has not ended and can't be on just any node."""
-    some = sa.or_(job.c.node.is_not(None), job.c.requires.is_not(None))
-    chosen = sa.select(job.c.id, job.c.node, job.c.requires).where(job.c.ended_at.is_(None), some)
-    return [(row.id, row.node, row.requires) for row in conn.execute(chosen)]
+def demands(conn: Connection) -> list[tuple[int, str | None, dict[str, str], Copies]]:
+    """Id, node, labels and copies of every job that has not ended and can't be on just any node, or is on all."""
+    some = sa.or_(job.c.node.is_not(None), job.c.requires.is_not(None), job.c.copies == Copies.ALL)
+    chosen = sa.select(job.c.id, job.c.node, job.c.requires, job.c.copies)
+    open_ = chosen.where(job.c.ended_at.is_(None), some)
+    return [(row.id, row.node, row.requires, row.copies) for row in conn.execute(open_)]
 
 
 def explained(conn: Connection) -> dict[int, str]:
@@ -163,7 +175,11 @@ def lose_claims(conn: Connection) -> None:
     # One that rested before it was to leave its node was there as none of its revs.
     ever = sa.or_(job.c.published_rev > 0, job.c.gen.is_not(None))
     published = sa.and_(job.c.ended_at.is_(None), ever)
-    conn.execute(sa.update(job).where(published).values(gen=LOST, published_rev=0, unpublished=True))
+    one = sa.and_(published, job.c.copies == Copies.ONE)
+    conn.execute(sa.update(job).where(one).values(gen=LOST, published_rev=0, unpublished=True))
+    copies.lose_claims(conn)
+    lost = sa.and_(published, job.c.copies == Copies.ALL)
+    conn.execute(sa.update(job).where(lost).values(published_rev=0, unpublished=True))
 
 
 def publish(conn: Connection, publications: Sequence[Publication]) -> None:
@@ -174,6 +190,9 @@ def publish(conn: Connection, publications: Sequence[Publication]) -> None:
     Raises:
         NotFound: one of the jobs is none.
     """
+    copied = [_of_copy(each) for each in publications if each.copy != ONLY]
+    copies.publish(conn, copied)
+    publications = [each for each in publications if each.copy == ONLY]
     if not publications:
         return
     known = sa.bindparam("known_rev", type_=sa.Integer)
@@ -208,13 +227,16 @@ _GOOD_STATUS = sa.case((job.c.ended_at.is_(None), JobStatus.SCHEDULED), else_=Jo
 _GOOD_END = _end_of_run(sa.cast(_GOOD_STATUS, job.c.status.type))
 
 
-def note_outcome(conn: Connection, job_id: int, state: RunState, moment: datetime) -> None:
+def note_outcome(conn: Connection, job_id: int, state: RunState, moment: datetime, copy: int = ONLY) -> None:
     """Let the end of a run decide the job's status, unless a newer run, by its `moment`, already has.
 
     Equal moments mean the same run, of which more is known now. A run that was skipped or canceled decides
-    nothing, and a finished job stays finished.
+    nothing, and a finished job stays finished. Of a job with many copies see `copies.note_outcome`.
     """
     if state not in _DECIDING:
+        return
+    if copy != ONLY:
+        copies.note_outcome(conn, (job_id, copy), moment, bad=state.bad)
         return
     conn.execute(_BAD_END if state.bad else _GOOD_END, {"this_id": job_id, "moment": moment})
 
@@ -234,6 +256,10 @@ def _end(conn: Connection, which: sa.ColumnElement[bool], now: datetime, status:
         "unpublished": True,
     }
     return conn.execute(sa.update(job).where(which).values(values)).rowcount == 1
+
+
+def _of_copy(new: Publication) -> dict[str, Any]:
+    return {"this_job": new.job_id, "this_copy": new.copy, "known_rev": new.rev, "new_gen": new.gen}
 
 
 def _parameters(new: Publication) -> dict[str, Any]:

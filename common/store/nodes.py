@@ -1,5 +1,6 @@
 """The machines of the fleet that are allowed in, by their keys."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -26,6 +27,8 @@ class Roll:
     drained: frozenset[str] = frozenset()
     """Those of them that are to have no jobs."""
     pauses: Pauses = field(default_factory=Pauses)
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    """What their copies of jobs go by; a node that is new has none yet."""
 
 
 def add(conn: Connection, new: Node) -> bool:
@@ -77,9 +80,10 @@ def drain(conn: Connection, name: str, since: datetime | None) -> bool:
 
 def roll(conn: Connection) -> Roll:
     """Who is in the fleet."""
-    rows = conn.execute(sa.select(node.c.name, node.c.drained_at)).all()
+    rows = conn.execute(sa.select(node.c.name, node.c.drained_at, node.c.number)).all()
     drained = frozenset(row.name for row in rows if row.drained_at is not None)
-    return Roll(frozenset(row.name for row in rows), drained, pauses.read(conn))
+    numbers = {row.name: row.number for row in rows if row.number is not None}
+    return Roll(frozenset(row.name for row in rows), drained, pauses.read(conn), numbers)
 
 
 def listing(conn: Connection) -> list[Node]:

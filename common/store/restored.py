@@ -3,7 +3,7 @@
 All is called in transactions of who leads next, see `manager.put_back`.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from cronkeeper.common.ledger import Span
-from cronkeeper.common.model import Concurrency, Job, JobType, NewJob, RunState, Spec
+from cronkeeper.common.model import Concurrency, Copies, Job, JobType, NewJob, RunState, Spec
 
-from . import jobs, runs
+from . import copies, jobs, runs
 from .nodes import NO_KEY
 from .schema import audit, job, node, run, unvouched
 
@@ -77,7 +77,7 @@ def put_back(conn: Connection, spec: Spec, now: datetime) -> None:
     """Know a job again by what was published of it. When it was made, and by whom, is not in that."""
     jobs.insert(conn, defined(spec), ACTOR, spec.effective_from, spec.job_id)
     values = {"rev": spec.rev, "updated_at": now}
-    if not spec.resting:
+    if not spec.resting and spec.copies is Copies.ONE:
         values |= {"published_rev": spec.rev, "unpublished": False}
     conn.execute(sa.update(job).where(job.c.id == spec.job_id).values(values))
 
@@ -104,6 +104,13 @@ def let_in(conn: Connection, names: Collection[str], now: datetime) -> list[str]
     for name in new:
         conn.execute(sa.insert(node), {"name": name, "public_key": NO_KEY, "added_at": now})
     return new
+
+
+def know_copies(conn: Connection, there: Mapping[tuple[int, int], str], since: datetime) -> None:
+    """Each node goes by the number that its copies have; those that are not known count from `since` on."""
+    for name, number in {name: number for (_, number), name in there.items()}.items():
+        conn.execute(sa.update(node).where(node.c.name == name).values(number=number))
+    copies.begin(conn, there.items(), since)
 
 
 def lose_runs(conn: Connection, listed: Collection[str], reason: str, now: datetime) -> int:

@@ -86,12 +86,15 @@ def listing(
     *,
     limit: int = 100,
     state: RunState | None = None,
+    node: str | None = None,
     before: tuple[datetime, str] | None = None,
 ) -> list[Run]:
     """Up to `limit` runs of a job, newest first; `before` is `created_at` and `id` of the last one shown."""
     chosen = sa.select(run).where(run.c.job_id == job_id)
     if state is not None:
         chosen = chosen.where(run.c.state == state)
+    if node is not None:
+        chosen = chosen.where(run.c.node == node)
     if before is not None:
         moment, run_id = before
         older = sa.or_(run.c.created_at < moment, run.c.id < run_id)
@@ -106,15 +109,15 @@ def newest(conn: Connection, job_ids: Iterable[int]) -> dict[int, Run]:
     return {one.job_id: one for one in found.values()}
 
 
-def newest_ticks(conn: Connection, job_ids: Iterable[int]) -> dict[int, datetime]:
-    """The last tick that is known of each of the jobs, whatever became of it: by the ids, which begin so."""
-    found = {job_id: conn.scalar(_LAST_TICK, _ids_of_ticks(job_id)) for job_id in job_ids}
-    return {job_id: tick for job_id, tick in found.items() if tick is not None}
+def newest_ticks(conn: Connection, keys: Iterable[tuple[int, int]]) -> dict[tuple[int, int], datetime]:
+    """The last tick known of each of these (job, copy), whatever became of it: by the ids, which begin so."""
+    found = {key: conn.scalar(_LAST_TICK, _ids_of_ticks(*key)) for key in keys}
+    return {key: tick for key, tick in found.items() if tick is not None}
 
 
-def _ids_of_ticks(job_id: int) -> dict[str, str]:
-    """Between which ids those of the job's ticks lie: digits come before the letters of runs by hand."""
-    return {"first": f"{job_id}.1.0", "behind": f"{job_id}.1.:"}
+def _ids_of_ticks(job_id: int, copy: int) -> dict[str, str]:
+    """Between which ids those of the ticks lie: digits come before the letters of runs by hand."""
+    return {"first": f"{job_id}.{copy}.0", "behind": f"{job_id}.{copy}.:"}
 
 
 def output(conn: Connection, run_id: str, stream: Stream) -> Output | None:

@@ -17,6 +17,7 @@ from sqlalchemy.types import TypeEngine
 from cronkeeper.common.model import (
     CatchUp,
     Concurrency,
+    Copies,
     JobStatus,
     JobType,
     OnNodeLoss,
@@ -140,6 +141,7 @@ job = _table(
     sa.Column("retry", Json(Retry)),
     sa.Column("on_node_loss", _choice(OnNodeLoss), nullable=False),
     sa.Column("when_isolated", _choice(WhenIsolated), nullable=False),
+    sa.Column("copies", _choice(Copies), nullable=False, server_default=Copies.ONE.value),
     sa.Column("effective_from", Instant, nullable=False),
     sa.Column("rev", sa.Integer, nullable=False),
     sa.Column("published_rev", sa.Integer, nullable=False),
@@ -161,6 +163,23 @@ job = _table(
     sa.Index(None, "ended_at", "id"),
     sa.Index(None, "name", "id"),
     sa.Index(None, "updated_at", "id"),
+)
+
+# The copies of jobs that are on every node that will do: each counts for ticks later than `since` and, once its
+# node was forgotten, before `until`. The other columns are what `job` has of jobs with one copy.
+copy = _table(
+    "copy",
+    sa.Column("job_id", Number, primary_key=True, autoincrement=False),
+    sa.Column("copy", sa.Integer, primary_key=True, autoincrement=False),  # the number of its node
+    sa.Column("node", sa.String(200), nullable=False),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("until", Instant),
+    sa.Column("gen", sa.String(64)),
+    sa.Column("published_rev", sa.Integer, nullable=False),
+    # Of its newest run that decided it: whether that ended badly.
+    sa.Column("bad", sa.Boolean, nullable=False),
+    sa.Column("status_moment", Instant),
+    sa.Index(None, "until", "copy"),
 )
 
 # What a request with an Idempotency-Key made; the fingerprint is the SHA-256 of its body in hex.
@@ -247,6 +266,8 @@ node = _table(
     # Since when nothing begins there; NULL: it is not paused by itself. And when it was resumed last.
     sa.Column("paused_at", Instant),
     sa.Column("resumed_at", Instant),
+    # What its copies of jobs go by, never given to another node; NULL: no leader has seen it yet.
+    sa.Column("number", sa.Integer),
 )
 
 leader = _table(

@@ -132,6 +132,22 @@ class Line:
     _window_ends: dict[int, float] = field(default_factory=dict)
 
     @cached_property
+    def comes(self) -> float:
+        """Of a copy on each node: until when it may not have counted yet, since its node had come just then."""
+        if all(version.copies == "1" for version in self.versions):
+            return -inf
+        names = {each.node for each in self.begun} | {
+            each.node for each in self.told if each.node is not None
+        }
+        nodes = self.case.history.nodes
+        able = [
+            instant(version.since)
+            for version in self.versions
+            if any(may_be_on(version, name, nodes.get(name, {})) for name in names)
+        ]
+        return self.case.any_trouble.after(min(able, default=0.0), self.case.times.published)
+
+    @cached_property
     def eras(self) -> list[Era]:
         """When which schedule counted."""
         skew = self.case.skew(None, -inf, inf)

@@ -22,6 +22,7 @@ from cronkeeper.common.model import (
     CatchUp,
     ClaimName,
     Concurrency,
+    Copies,
     Job,
     JobType,
     OnNodeLoss,
@@ -32,6 +33,7 @@ from cronkeeper.common.model import (
 from cronkeeper.common.schedule import ONCE
 from cronkeeper.manager import jobs, pauses, runs
 from cronkeeper.manager.desk import Desk
+from cronkeeper.manager.runs import Wish
 from cronkeeper.worker.run_folder import Plan
 
 WORDS: dict[str, Callable[[Any], object]] = {
@@ -40,6 +42,7 @@ WORDS: dict[str, Callable[[Any], object]] = {
     "on_node_loss": OnNodeLoss,
     "when_isolated": WhenIsolated,
     "retry": lambda asked: Retry(**asked),
+    "copies": Copies,
 }
 
 
@@ -90,7 +93,7 @@ class People:
         elif event.what is Deed.REMOVE:
             desk = self._desk(heard=event.heard)
             self._note(event.job, jobs.remove(desk, job.id, "ann", self._now), removed=True)
-        else:
+        elif event.what is not Deed.SEND or job.copies is Copies.ONE:
             self._change(event.job, job, _CHANGES.get(event.what, event.asks), heard=event.heard)
 
     def current(self, job: Job) -> Job:
@@ -145,7 +148,10 @@ class People:
         self.asked += 1
         desk = self._desk(heard=heard)
         with contextlib.suppress(Conflict):
-            runs.request_once(desk, job.id, "ann", self._now, str(self.asked), check=jobs.anybody_may)
+            names = sorted(self.cluster.files_of)
+            node = names[self.asked % len(names)] if job.copies is Copies.ALL else None
+            wish = Wish(job_id=job.id, actor="ann", now=self._now, node=node)
+            runs.request_once(desk, wish, str(self.asked), check=jobs.anybody_may)
 
     def _pause(self, who: str | None, *, begins: bool) -> None:
         """`node pause`, `node resume`; twice is as good as once."""
@@ -195,6 +201,7 @@ class People:
             retry_within=_longest(job.retry),
             node=job.node,
             requires=dict(job.requires),
+            copies=str(job.copies),
             removed=removed,
         )
         self.versions.setdefault(job.id, []).append(said)

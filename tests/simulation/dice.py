@@ -61,6 +61,8 @@ ALONE = 0.15
 """The share of fleets in which a job goes on where its node is cut off."""
 PAUSED = 0.2
 """The share of fleets in which an operator pauses nodes."""
+COPIES = 0.08
+"""The share of jobs that are on every node."""
 MAX_STEP = 4.0
 """Seconds by which a clock is set at most: nothing guards against more yet."""
 
@@ -133,6 +135,7 @@ class _Dice:
             asks["max_lateness"] = float(chance.choice([45, 70, 130]))
         asks |= self._place() if chance.random() < 0.2 else {}
         asks |= self._attempts()
+        asks |= self._copies(number, asks)
         return JobPlan(
             number=number,
             at=at,
@@ -160,13 +163,20 @@ class _Dice:
             return []
         number = chance.choice(self.jobs).number
         node = chance.choice(self.names)
-        asks = {"node": node, "requires": {}, "when_isolated": "run", "on_node_loss": "fail"}
+        asks = {"node": node, "requires": {}, "when_isolated": "run", "on_node_loss": "fail", "copies": "1"}
         self.jobs = tuple(
             replace(job, asks=job.asks | asks) if job.number == number else job for job in self.jobs
         )
         what = chance.choice([Fault.CUT, Fault.CUT, Fault.FROZEN, Fault.CUT_IN, Fault.CUT_OUT])
         at, lasts = round(chance.uniform(5, self.lasts / 2), 2), round(chance.uniform(10, 100), 2)
         return [Event(at=at, what=what, who=node, lasts=lasts)]
+
+    def _copies(self, number: int, asks: dict[str, Any]) -> dict[str, Any]:
+        """Whether each node has a copy: drawn apart from all else, so that other seeds are what they were."""
+        apart = random.Random(f"{self.seed} {number}")
+        if asks["schedule"] == "@once" or apart.random() >= COPIES:
+            return {}
+        return {"copies": "all", "node": None}
 
     def _place(self) -> dict[str, Any]:
         """Where a job is to be: on one node, on one of a kind, or anywhere."""

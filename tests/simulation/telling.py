@@ -54,7 +54,7 @@ def _missing(line: Line) -> Iterator[Complaint]:
 
 
 def _must_be_told(line: Line, tick: int) -> bool:
-    if line.told_by(tick) > line.case.end:
+    if line.told_by(tick) > line.case.end or tick <= line.comes:
         return False
     for era in line.ticks[tick]:
         if not era.surely(tick):

@@ -26,6 +26,7 @@ from cronkeeper.manager import nodes as node_desk
 from cronkeeper.manager import pauses as pause_desk
 from cronkeeper.manager.desk import Desk, tell_leader
 from cronkeeper.manager.leader import Leader, LeaderRules
+from cronkeeper.manager.runs import Wish
 from cronkeeper.worker.claims import Me
 from cronkeeper.worker.journal import Journal
 from cronkeeper.worker.mark_seen import MarkSeen
@@ -321,9 +322,9 @@ class Fleet:
         """POST /jobs."""
         return jobs.submit(self.desk, new_job(**changes), "ann", self.time.now)
 
-    def request(self, job: Job) -> Run:
+    def request(self, job: Job, node: str | None = None) -> Run:
         """POST /jobs/<id>/runs."""
-        return runs.request(self.desk, job.id, "ann", self.time.now)
+        return runs.request(self.desk, Wish(job_id=job.id, actor="ann", now=self.time.now, node=node))
 
     def remove(self, job: Job) -> Job:
         """DELETE /jobs/<id>."""

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.ledger import Result, Rules, Window
+from cronkeeper.common.model import Copies, Job
 from cronkeeper.common.store.job_query import JobQuery
 from cronkeeper.common.store.schema import leader, metadata, schema_info
 from cronkeeper.common.store.store import Store
@@ -67,13 +68,21 @@ def _of_jobs(fleet: Fleet) -> Iterator[str]:
     claims = [(node, name) for node, name in fleet.claims()]
     for job in jobs.listing(fleet.desk, JobQuery(limit=1000)):
         places = [node for node, name in claims if name.job_id == job.id]
-        expected = [] if job.ended_at is not None or job.assigned_node is None else [job.assigned_node]
-        if places != expected:
+        if job.copies is Copies.ALL:
+            here = [each for each in jobs.copies_of(fleet.desk, job.id) if each.until is None and each.gen]
+            expected = [each.node for each in here]
+        else:
+            expected = _of_one(job)
+        if sorted(places) != sorted(expected):
             yield f"job {job.id} is on {places}, SQL says {expected}"
-        if job.ended_at is None and not places:
+        if job.ended_at is None and not places and job.copies is Copies.ONE:
             yield f"job {job.id} is nowhere"
         if job.rev != job.published_rev:
             yield f"job {job.id} has rev {job.rev}, published is {job.published_rev}"
+
+
+def _of_one(job: Job) -> list[str]:
+    return [] if job.ended_at is not None or job.assigned_node is None else [job.assigned_node]
 
 
 def _of_nodes(fleet: Fleet) -> Iterator[str]:

@@ -20,6 +20,7 @@ ENDPOINTS = [
     ("POST", "/jobs/1/runs"),
     ("GET", "/jobs/1/runs"),
     ("GET", "/jobs/1/ledger"),
+    ("GET", "/jobs/1/copies"),
     ("GET", "/runs/1"),
     ("GET", "/runs/1/stdout"),
     ("GET", "/runs/1/stderr"),

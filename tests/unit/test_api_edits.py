@@ -117,7 +117,8 @@ def test_a_change_of_nothing_changes_nothing(later: Office, changes: dict[str, A
         ({"schedule": "61 * * * *"}, "schedule", "five cron fields"),
         ({"name": ""}, "name", "1 to 200"),
         ({"command": None}, "command", "null"),
-        ({"copies": 2}, "copies", "not a field here"),
+        ({"copies": 2}, "copies", 'accepted: 1, or "all"'),
+        ({"copies": "all"}, "copies", "duplicate the job"),
         ({"rev": 2}, "rev", "not a field here"),
     ],
 )

@@ -24,7 +24,7 @@ def refused(answer: Any) -> str:
 @pytest.mark.parametrize("asked", [{"node": ...}, {"node": ..., "requires": {"disk": "ssd"}}])
 def test_a_job_that_may_run_elsewhere_is_refused(office: Office, asked: dict[str, Any]) -> None:
     office.add_node("alpha")
-    assert "nowhere else: give the job a node" in refused(office.create(**RUN | asked))
+    assert "nowhere else: give the job a node, or copies all" in refused(office.create(**RUN | asked))
     assert office.jobs() == []
 
 

@@ -97,6 +97,8 @@ OF_SCRIPT: dict[str, Any] = {"type": "script", "command": ..., "executable": ENC
         ),
         ({"on_node_loss": "rerun"}, "on_node_loss", "rerun"),
         ({"when_isolated": "stop"}, "when_isolated", "stop"),
+        ({"copies": 1}, "copies", 1),
+        ({"copies": "all"}, "copies", "all"),
     ],
 )
 def test_what_is_accepted(office: Office, changes: dict[str, Any], field: str, value: Any) -> None:
@@ -189,7 +191,12 @@ def test_what_is_accepted(office: Office, changes: dict[str, Any], field: str, v
         ({"schedule": "@once", "at": "2026-03-01T12:30:00+01:00"}, "at", "2026-03-01 11:30:00 UTC is past"),
         ({"concurrency": "queue"}, "concurrency", "forbid, allow, replace"),
         ({"concurrency": None}, "concurrency", "null"),
-        ({"copies": 2}, "copies", "not a field here; accepted: type, command, executable, filename,"),
+        ({"nodes": 2}, "nodes", "not a field here; accepted: type, command, executable, filename,"),
+        ({"copies": 2}, "copies", 'accepted: 1, or "all"'),
+        ({"copies": "1"}, "copies", 'accepted: 1, or "all"'),
+        ({"copies": True}, "copies", 'accepted: 1, or "all"'),
+        ({"copies": None}, "copies", "null"),
+        ({"copies": "all", "schedule": "@once"}, "schedule", "only for jobs with copies 1"),
         ({"requires": None}, "requires", "null"),
         ({"requires": ["disk=ssd"]}, "requires", "an object is expected"),
         ({"requires": {"disk": 1}}, "requires", "values are strings"),

@@ -55,6 +55,7 @@ def test_a_command_becomes_a_job_that_the_leader_is_told_of(office: Office) -> N
         "retry": None,
         "on_node_loss": "fail",
         "when_isolated": "finish",
+        "copies": 1,
         "rev": 1,
         "assigned_node": None,
         "placement": None,

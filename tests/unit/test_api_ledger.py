@@ -165,7 +165,7 @@ def test_too_many_ticks_are_refused_with_what_would_do(office: Office) -> None:
         ("?from=yesterday", "from", "an instant"),
         ("?from=2026-03-01T11:00:00Z&to=2026-03-01T10:00:00Z", "from", "before `to`"),
         ("?result=ran,fine", "result", "accepted"),
-        ("?since=now", "since", "accepted: from, to, result"),
+        ("?since=now", "since", "accepted: from, to, node, result"),
     ],
 )
 def test_what_is_wrong_with_a_question_is_said(office: Office, query: str, field: str, says: str) -> None:

@@ -61,6 +61,7 @@ def test_a_run_by_hand_is_queued_and_the_leader_told(office: Office) -> None:
         "job_id": "1",
         "tick": None,
         "attempt": 1,
+        "copy": 1,
         "state": "queued",
         "started_by": "hand",
         "node": None,

@@ -16,6 +16,7 @@ from cronkeeper.common.model import Job
 from cronkeeper.common.store import audit
 from cronkeeper.common.store.tokens import Token
 from cronkeeper.manager import jobs, runs
+from cronkeeper.manager.runs import Wish
 
 CI = {"name": "ci", "role": "user"}
 SECRET = "ck_" + "x" * 43
@@ -248,6 +249,6 @@ def test_a_run_as_that_comes_between_look_and_deed_is_heeded(office: Office) -> 
     with pytest.raises(Forbidden):
         jobs.remove(office.desk, 1, "ann", NOW, check=refuse)
     with pytest.raises(Forbidden):
-        runs.request(office.desk, 1, "ann", NOW, check=refuse)
+        runs.request(office.desk, Wish(job_id=1, actor="ann", now=NOW), check=refuse)
     assert office.jobs()[0].ended_at is None
     assert office.call("GET", "/jobs/1/runs").json == []

@@ -324,12 +324,12 @@ def test_jobs_that_ended_long_ago_are_not_looked_at(audited: Audited) -> None:
     fleet.go(60)
     fleet.remove(job)
     audited.sweep()
-    assert job.id in audited.auditor._seen
+    assert (job.id, 1) in audited.auditor._seen
     old = sa.update(job_rows).values(ended_at=fleet.time.now - timedelta(days=2))
     fleet.store.transaction(lambda c: c.execute(old))
     audited.auditor = audited.another()
     audited.sweep()
-    assert job.id not in audited.auditor._seen
+    assert (job.id, 1) not in audited.auditor._seen
 
 
 def test_a_sweep_looks_at_no_more_ticks_at_once_than_it_may_and_comes_to_the_last_job(
@@ -344,7 +344,7 @@ def test_a_sweep_looks_at_no_more_ticks_at_once_than_it_may_and_comes_to_the_las
     while audited.auditor.step(fleet.time.now) != REST:
         steps += 1
         assert len(audited.auditor._swept) <= 2 * steps
-    assert set(audited.auditor._seen) == {job.id for job in jobs}
+    assert set(audited.auditor._seen) == {(job.id, 1) for job in jobs}
     audited.go(6)
     assert all(seen > fleet.time.now - 4 * MINUTE for seen in audited.auditor._seen.values())
 

@@ -37,11 +37,14 @@ class Fleet:
         on: dict[str, list[JobKey]] = defaultdict(list)
         for key, node in self.at.items():
             on[node].append(key)
-        return spread(on, self.wanted, self.sites, busy)
+        return spread(on, self.demand, self.sites, busy)
+
+    def demand(self, key: JobKey) -> Wants:
+        return self.wanted.get(key[0], NOTHING)
 
     def able(self, key: JobKey) -> list[str]:
         """The nodes that the job may be on."""
-        demand = self.wanted.get(key[0], NOTHING)
+        demand = self.demand(key)
         return [
             name
             for name, site in self._sites.items()

@@ -9,7 +9,7 @@ from cronkeeper.common.model import OnNodeLoss, WhenIsolated
 NAMES = """
     retry retry_delay retry_backoff retry_jitter on_node_loss when_isolated script binary command args env_file
     requires stdin_file schedule at timezone name node run_as shell timeout grace concurrency catch_up
-    max_lateness max_output enabled
+    max_lateness max_output enabled copies
 """
 NOT_GIVEN = dict.fromkeys(NAMES.split()) | {"env": ()}
 

@@ -24,7 +24,7 @@ Fleet = Mapping[str, tuple[int, Mapping[str, str], int]]
 def placed_on(jobs: Sequence[JobKey], fleet: Fleet, wanted: Mapping[int, Wants]) -> dict[JobKey, str]:
     """`place` for such a fleet."""
     sites = {name: Site(name, labels, load, capacity) for name, (load, labels, capacity) in fleet.items()}
-    return place(jobs, wanted, sites)
+    return place(jobs, lambda key: wanted.get(key[0], NOTHING), sites)
 
 
 def plain(**load: int) -> Fleet:

@@ -18,6 +18,7 @@ from cronkeeper.common.model import (
     Artifact,
     CatchUp,
     Concurrency,
+    Copies,
     Definition,
     Job,
     JobStatus,
@@ -65,6 +66,7 @@ EVERYTHING: dict[str, Any] = {
     "retry": Retry(attempts=3, delay=0.5, backoff=1.5, jitter=7.0),
     "on_node_loss": OnNodeLoss.RERUN,
     "when_isolated": WhenIsolated.STOP,
+    "copies": Copies.ALL,
 }
 
 

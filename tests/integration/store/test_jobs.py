@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from support.samples import NOW, at_once, new_job
 
 from cronkeeper.common.errors import NotFound
-from cronkeeper.common.model import Artifact, Job, JobStatus, JobType, RunState
+from cronkeeper.common.model import Artifact, Copies, Job, JobStatus, JobType, RunState
 from cronkeeper.common.store import jobs, schema
 from cronkeeper.common.store.job_query import JobQuery
 from cronkeeper.common.store.jobs import Publication
@@ -149,7 +149,7 @@ def test_a_publication_says_where_a_job_is(store: Store) -> None:
     store.transaction(lambda conn: jobs.publish(conn, [publication(job.id)]))
     published = got(store, job)
     assert (published.assigned_node, published.placement, published.published_rev) == ("alpha", None, 1)
-    assert store.transaction(jobs.assignments) == {job.id: ("alpha", "3-17")}
+    assert store.transaction(jobs.assignments) == {(job.id, 1): ("alpha", "3-17")}
 
 
 def test_where_all_jobs_are_is_read_at_once_without_those_that_have_ended(store: Store) -> None:
@@ -157,7 +157,7 @@ def test_where_all_jobs_are_is_read_at_once_without_those_that_have_ended(store:
     store.transaction(lambda conn: jobs.publish(conn, [publication(placed.id), publication(ended.id)]))
     store.transaction(lambda conn: jobs.remove(conn, ended.id, NOW))
     known = store.transaction(jobs.assignments)
-    assert known == {placed.id: ("alpha", "3-17"), waiting.id: (None, None)}
+    assert known == {(placed.id, 1): ("alpha", "3-17"), (waiting.id, 1): (None, None)}
 
 
 def test_a_publication_of_an_older_rev_leaves_the_newest_unpublished(store: Store) -> None:
@@ -193,9 +193,9 @@ def test_what_jobs_demand_and_what_is_told_of_them_is_read_at_once(store: Store)
     store.transaction(lambda conn: jobs.publish(conn, [publication(made[4].id, placement="it was")]))
     store.transaction(lambda conn: jobs.remove(conn, made[4].id, NOW))
     assert sorted(store.transaction(jobs.demands)) == [
-        (made[1].id, "alpha", {}),
-        (made[2].id, None, {"disk": "ssd"}),
-        (made[3].id, "beta", {"a": "b"}),
+        (made[1].id, "alpha", {}, Copies.ONE),
+        (made[2].id, None, {"disk": "ssd"}, Copies.ONE),
+        (made[3].id, "beta", {"a": "b"}, Copies.ONE),
     ]
     assert store.transaction(jobs.explained) == {made[2].id: "because"}
 

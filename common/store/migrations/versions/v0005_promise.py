@@ -57,6 +57,30 @@ def upgrade() -> None:
         mysql_charset="utf8mb4",
         mysql_collate="utf8mb4_bin",
     )
+    _copies()
+
+
+def _copies() -> None:
+    """Each job had one copy before."""
+    _column("job", sa.Column("copies", WORD, nullable=False, server_default="1"))
+    _column("node", sa.Column("number", sa.Integer))
+    op.create_table(
+        "copy",
+        sa.Column("job_id", NUMBER, primary_key=True, autoincrement=False),
+        sa.Column("copy", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("node", sa.String(200), nullable=False),
+        sa.Column("since", INSTANT, nullable=False),
+        sa.Column("until", INSTANT),
+        sa.Column("gen", sa.String(64)),
+        sa.Column("published_rev", sa.Integer, nullable=False),
+        sa.Column("bad", sa.Boolean, nullable=False),
+        sa.Column("status_moment", INSTANT),
+        if_not_exists=True,
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_bin",
+    )
+    _index("copy", "until", "copy")
 
 
 def _column(table: str, column: sa.Column[object]) -> None:
