@@ -208,7 +208,7 @@ def test_a_run_that_was_claimed_and_has_not_begun_waits_for_its_job_to_be_publis
 ) -> None:
     fleet.submit(schedule=EACH_MINUTE, on_node_loss=OnNodeLoss.RERUN)
     with monkeypatch.context() as waiting:
-        waiting.setattr(Journal, "_start", lambda *_: None)  # as for an artifact
+        waiting.setattr(Journal, "_start", lambda *_, **__: None)  # as for an artifact
         fleet.until(TICK + timedelta(seconds=10))
         fleet.lose_tree()
         with waiting.context() as held_up:
