@@ -186,9 +186,8 @@ class Leader:
     def _take_in(self, reign: Reign, board: Board, now: datetime, clock: float) -> float:
         """Publish what is new, and send queued runs on their way. Returns when to look again, as `step`."""
         pending = self._intake.take(clock)
-        if pending is None:
+        if pending is None or self._mark is None:
             return self._rules.renew_every
-        assert self._mark is not None
         self._mark.see(pending.mark)
         if pending.nodes is not None:
             self._know_nodes(reign, board, pending.nodes, now, clock)

@@ -148,8 +148,12 @@ class Leadership:
         number = max(marked, expected, int(now.timestamp())) + 1
         begin = SetData(paths.EPOCH, str(epoch).encode(), known.version)
         self._tree.commit([begin, SetData(paths.MARK, str(number).encode(), mark.version)])
-        noted = partial(leader.note_mark, epoch=epoch, number=number, now=now, noted=expected)
-        self._store.transaction(noted)
         reign = Reign(epoch, known.version + 1, session, number)
-        put_back.note(self._tree, reign.fence(), number)
+        self._note(reign, now, expected)
         return reign
+
+    def _note(self, reign: Reign, now: datetime, expected: int) -> None:
+        """Let SQL know the mark, and then the tree that it does."""
+        told = partial(leader.note_mark, epoch=reign.epoch, number=reign.mark, now=now, noted=expected)
+        self._store.transaction(told)
+        put_back.note(self._tree, reign.fence(), reign.mark)

@@ -34,7 +34,7 @@ READ_ONLY = {
 ELECTS = {"leadership._win", "leadership._begin", "put_back._mend"}
 """Here the epoch comes about: by an ephemeral node, and by compare-and-set."""
 ON_REFUSAL = {"publish._check_epoch"}
-BY_THE_STORE = {"mark.keep"}
+BY_THE_STORE = {"mark.keep", "leadership._note"}
 """What it calls there fences."""
 ON_ITS_OWN = {"retention", "auditor", "strays"}
 """They have their own loops, and tests of their own."""

@@ -30,7 +30,7 @@ def say(api: FakeApi) -> Words:
 
 
 def given(**changes: Any) -> Given:
-    return Given(200, LEDGER | changes)
+    return Given(200, LEDGER | {"unvouched": []} | changes)
 
 
 def test_it_knows_the_results_that_there_are() -> None:
@@ -66,8 +66,16 @@ def test_where_all_is_well_there_is_no_table(say: Words, api: FakeApi) -> None:
     assert say("job", "ledger", "42").stdout == "2 ticks were due: 2 ran\n"
 
 
+def test_it_says_of_which_time_not_all_is_known(say: Words, api: FakeApi) -> None:
+    summary = LEDGER["summary"] | {"lateness": None}
+    unvouched = {"ticks": [], "summary": summary, "unvouched": LEDGER["unvouched"]}
+    api.answer("GET", f"/jobs/42/ledger?{NOT_RAN}", given(**unvouched))
+    span = "2030-01-29T23:00:00Z to 2030-01-30T00:10:00Z"
+    assert say("job", "ledger", "42").stdout.endswith(f"; SQL was put back: not all is known of {span}\n")
+
+
 def test_as_json_it_is_what_the_api_says(say: Words, api: FakeApi) -> None:
     import json
 
-    api.answer("GET", f"/jobs/42/ledger?{NOT_RAN}", given())
+    api.answer("GET", f"/jobs/42/ledger?{NOT_RAN}", Given(200, LEDGER))
     assert json.loads(say("job", "ledger", "42", "--json").stdout) == LEDGER

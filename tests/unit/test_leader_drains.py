@@ -191,14 +191,16 @@ def test_another_leader_goes_on_with_the_drain(make_fleet: MakeFleet) -> None:
     assert complaints(fleet) == []
 
 
-@pytest.mark.parametrize("epoch", [0, 1])
-def test_an_sql_of_an_earlier_day_drains_no_node(make_fleet: MakeFleet, epoch: int) -> None:
-    """With this leader's own epoch it is no other SQL, and the drain counts."""
+@pytest.mark.parametrize(("epoch", "by"), [(0, 3), (1, 1)])
+def test_an_sql_of_an_earlier_day_drains_nodes_only_once_it_is_set_right(
+    make_fleet: MakeFleet, epoch: int, by: int
+) -> None:
+    """With this leader's own epoch it is no other SQL, and the drain counts at once."""
     fleet = make_fleet("alpha", "beta")
     for _ in range(4):
         fleet.submit(schedule=NEVER)
     look(fleet)
-    before = fleet.claims()
+    before = fleet.claims().keys()
 
     def earlier(connection: sa.Connection) -> None:
         nodes.drain(connection, "alpha", fleet.time.now)
@@ -206,4 +208,5 @@ def test_an_sql_of_an_earlier_day_drains_no_node(make_fleet: MakeFleet, epoch: i
 
     fleet.store.transaction(earlier)
     look(fleet)
-    assert (fleet.claims() == before) == (epoch == 0)
+    moved = fleet.claims().keys() - before
+    assert [(node, name.gen.epoch) for node, name in moved] == [("beta", by)] * 2

@@ -238,7 +238,7 @@ OF_THE_API = {
     "runs",
     "tokens",
 }
-OF_THE_TREE = {"mark", "changes", "cronkeeper", "epoch", "leader", "live", "nodes", "parked"}
+OF_THE_TREE = {"mark", "noted", "changes", "cronkeeper", "epoch", "leader", "live", "nodes", "parked"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

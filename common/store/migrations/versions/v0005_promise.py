@@ -47,6 +47,10 @@ def upgrade() -> None:
         mysql_collate="utf8mb4_bin",
     )
     _index("past_schedule", "until")
+    _unvouched()
+
+
+def _unvouched() -> None:
     op.create_table(
         "unvouched",
         sa.Column("epoch", NUMBER, primary_key=True, autoincrement=False),
