@@ -8,7 +8,7 @@ from typing import TypeVar
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Node, Tree
 from cronkeeper.common.facts import Facts
-from cronkeeper.common.model import Claim, Spec, Unfinished, decode
+from cronkeeper.common.model import ONLY, Claim, ClaimName, Spec, Unfinished, decode
 from cronkeeper.common.records import Record
 
 log = logging.getLogger(__name__)
