@@ -114,7 +114,7 @@ class History:
     """What befell nodes; what befell managers, stores and links between them is in it under the manager's name."""
     nodes: dict[str, dict[str, str]] = field(default_factory=dict)
     """The labels of every node. Empty: they are not known, and where runs are is not checked."""
-    managers: frozenset[str] = frozenset()
+    managers: tuple[str, ...] = ()
     """The names in `trouble` that are managers; their trouble hinders no tick of a job that stays where it is."""
     places: dict[str, int] = field(default_factory=dict)
     """How many runs may go on at once on a node; one that is not named never runs out."""

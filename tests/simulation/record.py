@@ -72,7 +72,7 @@ class Recorder:
             executions=tuple(self._executions()),
             told=tuple(_told(run) for _, run in sorted(self.cluster.runs().items())),
             nodes={name: dict(machine.labels) for name, machine in self.cluster.machines.items()},
-            managers=frozenset(self.cluster.ways.keys() - self.cluster.machines.keys()),
+            managers=tuple(sorted(self.cluster.ways.keys() - self.cluster.machines.keys())),
             places={name: machine.max_running for name, machine in self.cluster.machines.items()},
             trouble=tuple(ended),
         )
