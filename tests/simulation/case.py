@@ -19,6 +19,8 @@ from simulation.spans import Span, Spans
 STOPPING = {"stop", "rerun"}
 OF_THE_LEDGER = ("reports", "sql", "api")
 """What trouble that hinders no tick of a job that stays where it is begins with."""
+STAYING = {"clock", "disk_full"}
+"""Trouble of a node that takes no job away from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,12 @@ class Case:
         clocks = [each for name in names for each in self.trouble.get(name, ()) if each.what == "clock"]
         off = any(instant(each.begin) <= end and instant(each.end) >= begin for each in clocks)
         return self.history.settings.max_skew if off else 0.0
+
+    def was_away(self, node: str, begin: float, end: float) -> bool:
+        """Whether something befell a node within a span for which its jobs may have gone to others, and come back."""
+        away = [each for each in self.trouble.get(node, ()) if each.what not in STAYING]
+        away = [each for each in away if not each.what.startswith(OF_THE_LEDGER)]
+        return any(instant(each.begin) <= end and instant(each.end) >= begin for each in away)
 
     @cached_property
     def full(self) -> dict[str, Spans]:
@@ -229,7 +237,8 @@ class Line:
         both = nodes[0] & nodes[1] & self.case.history.nodes.keys()
         if earlier == tick or len(nodes[0] | nodes[1]) != 1:
             return None
-        return next(iter(both), None)
+        node = next(iter(both), None)
+        return None if node is None or self.case.was_away(node, earlier, tick) else node
 
     def _nodes(self, tick: int) -> set[str]:
         begun = {each.node for each in self.by_tick.get(tick, ())}

@@ -1,7 +1,7 @@
 """Runs that are told as lost: whether they may be, and as soon as they were."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from simulation.history import Away, Complaint, History, Told
 
@@ -9,18 +9,25 @@ GONE = {"pause", "stopped", "no_guard", "cut", "cut_in", "crash"}
 ISOLATED = "stopped, since its node"
 """Its node had not reached ZooKeeper for long: others need not have taken it for dead."""
 UNREACHING = {*GONE, "cut_out", "slow", "expired", "power"}
+FAR = datetime(9000, 1, 1, tzinfo=UTC)
 OFF = timedelta(seconds=5)
 """By so much a leader's clock may be off, with which it says when a run was lost."""
 
 
 def of_lost(history: History) -> Iterator[Complaint]:
-    """A run is lost only where its node was gone; one that had begun, only with its machine, and not too soon."""
-    begun = {each.run_id for each in history.executions}
+    """A run is lost only where its node was gone, and not before it was claimed.
+
+    One that had begun is lost only with its machine, and not too soon.
+    """
+    begun = {each.run_id: each.began for each in history.executions}
+    recovery = timedelta(seconds=2 * history.settings.session_timeout + 15)
     for each in history.told:
         if each.state != "lost" or each.node is None or history.jobs[each.job_id][-1].removed:
             continue
         until = history.end if each.ended_at is None else each.ended_at + OFF
+        claimed = begun.get(each.run_id, each.tick)
         gone = [away for away in history.trouble if away.node == each.node and away.begin <= until]
+        gone = [away for away in gone if claimed is None or _over(away) + recovery >= claimed]
         if (each.reason or "").startswith(ISOLATED):
             if not any(away.what in UNREACHING for away in gone):
                 yield _wrong(each, f"is lost, and {each.node} was never cut off: {each.reason}")
@@ -29,6 +36,10 @@ def of_lost(history: History) -> Iterator[Complaint]:
             yield _wrong(each, f"is lost, and {each.node} was never gone: {each.reason}")
         elif each.run_id in begun and not any(_may_be_lost(history, away, until) for away in gone):
             yield _wrong(each, f"is lost at {each.ended_at}, too soon: {each.reason}")
+
+
+def _over(away: Away) -> datetime:
+    return FAR if away.end is None else away.end
 
 
 def _is_gone(away: Away) -> bool:

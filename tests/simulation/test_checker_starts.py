@@ -214,6 +214,12 @@ def test_trouble_of_other_nodes_and_of_managers_is_none_for_a_job_that_stays_whe
     assert Tale().away("zookeeper", 590, 620).ran(600, 20).complaints() == []
 
 
+def test_it_is_one_for_a_job_that_may_have_been_elsewhere_meanwhile() -> None:
+    assert Tale().away("a", 550, 560).away("m1", 590, 620).ran(600, 20).complaints() == []
+    assert Tale().away("a", 520, 530).away("m1", 590, 620).ran(600, 20).complaints() == ["late"]
+    assert Tale().away("a", 550, 560, "clock").away("m1", 590, 620).ran(600, 20).complaints() == ["late"]
+
+
 def test_trouble_of_any_is_one_for_a_job_that_moves() -> None:
     assert Tale().away("m1", 590, 620).ran(600, 20, node="b").complaints() == []
 
