@@ -71,14 +71,22 @@ class Case:
         return [(instant(each.begin), instant(each.end) + self.times.recovery) for each in away]
 
     def skew(self, node: str | None, begin: float, end: float) -> float:
-        """By how much the clock of a node, of any where none is given, may have been off in a span."""
+        """By how much the clock of a node, of any where none is given, may have been off when it started things."""
         names = [node] if node is not None else list(self.trouble)
-        clocks = [each for name in names for each in self.trouble.get(name, ()) if each.what == "clock"]
-        off = any(instant(each.begin) <= end and instant(each.end) >= begin for each in clocks)
+        off = any(self._off(name, begin, end) for name in names)
         return self.history.settings.max_skew if off else 0.0
 
+    def shown_off(self, node: str, begin: float, end: float) -> float:
+        """By how much what a node's clock shows may have been off in a span."""
+        off = (each.off for each in self._off(node, begin, end))
+        return max(self.skew(node, begin, end), *off, 0.0)
+
+    def _off(self, node: str, begin: float, end: float) -> list[Away]:
+        clocks = [each for each in self.trouble.get(node, ()) if each.what == "clock"]
+        return [each for each in clocks if instant(each.begin) <= end and instant(each.end) >= begin]
+
     def was_away(self, node: str, begin: float, end: float) -> bool:
-        """Whether something befell a node within a span for which its jobs may have gone to others, and come back."""
+        """Whether something befell a node for which its jobs may have gone to others, and come back."""
         away = [each for each in self.trouble.get(node, ()) if each.what not in STAYING]
         away = [each for each in away if not each.what.startswith(OF_THE_LEDGER)]
         return any(instant(each.begin) <= end and instant(each.end) >= begin for each in away)
@@ -231,14 +239,16 @@ class Line:
         return Spans([*known.all, *taken, *own])
 
     def _home(self, tick: int) -> str | None:
-        """The node that has had the job from the tick before on; None where that is not certain."""
-        earlier = self.order[max(0, bisect_left(self.order, tick) - 1)]
-        nodes = [self._nodes(earlier), self._nodes(tick)]
-        both = nodes[0] & nodes[1] & self.case.history.nodes.keys()
-        if earlier == tick or len(nodes[0] | nodes[1]) != 1:
+        """The node that has had the job since a tick before began there; None where that is not certain."""
+        ran = [earlier for earlier in self.order[: bisect_left(self.order, tick)] if earlier in self.by_tick]
+        if not ran:
             return None
+        nodes = [self._nodes(ran[-1]), self._nodes(tick)]
+        both = nodes[0] & nodes[1] & self.case.history.nodes.keys()
         node = next(iter(both), None)
-        return None if node is None or self.case.was_away(node, earlier, tick) else node
+        if node is None or len(nodes[0] | nodes[1]) != 1 or self.case.was_away(node, ran[-1], tick):
+            return None
+        return node
 
     def _nodes(self, tick: int) -> set[str]:
         begun = {each.node for each in self.by_tick.get(tick, ())}

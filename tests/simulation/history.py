@@ -85,6 +85,8 @@ class Away:
     """crash, power, pause, stopped (the daemon alone stands still), cut, cut_in, cut_out, slow, expired, clock,
     disk_full, …; no_guard: the guard died with its daemon; forgotten, drain: what an operator did; wiped, restored:
     a store; reports…, sql…, api…: the way to those. `power` and `pause` are the whole machine's."""
+    off: float = 0.0
+    """Of a clock: by how many seconds it was off, where that was more than `max_skew`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

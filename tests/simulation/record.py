@@ -1,7 +1,7 @@
 """Writes down what happened to a cluster, for the checker."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from simulation.cluster import Cluster
@@ -48,7 +48,8 @@ class Recorder:
         begin = self.cluster.time.seconds
         what = AWAY[event.what] if event.what in AWAY else str(event.what)  # type: ignore[index]
         end = moment(begin + event.lasts)
-        self.trouble.append(Away(node=event.who, begin=moment(begin), end=end, what=what))
+        off = abs(event.value) if event.what is Fault.CLOCK else 0.0
+        self.trouble.append(Away(node=event.who, begin=moment(begin), end=end, what=what, off=off))
 
     def tree_lost(self) -> None:
         """All jobs are published again, at the latest once the runs of dead nodes are waited for no more."""
@@ -94,7 +95,7 @@ def moment(seconds: float) -> datetime:
 
 def _until(away: Away, healed: datetime) -> Away:
     end = healed if away.end is None or away.end > healed else away.end
-    return Away(node=away.node, begin=away.begin, end=end, what=away.what)
+    return replace(away, end=end)
 
 
 def _execution(node: str, command: Command) -> Execution:

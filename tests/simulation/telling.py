@@ -175,10 +175,11 @@ def _rightly_lost(line: Line, run: Execution) -> bool:
 
 
 def _times(line: Line, row: Told, run: Execution) -> Iterator[Complaint]:
+    noted = line.case.any_trouble.after(instant(run.ended), line.case.times.acknowledged)
+    skew = line.case.shown_off(run.node, instant(run.began), noted)
     for word, told, true in (("begun", row.started_at, run.began), ("ended", row.ended_at, run.ended)):
         if told is None or true is None:
             continue
-        skew = line.case.skew(run.node, instant(run.began), instant(run.ended))
         if abs(instant(told) - instant(true)) > skew + ROUNDING and not (
             word == "ended" and not run.complete
         ):
@@ -195,6 +196,11 @@ def _unbegun(line: Line, row: Told) -> Iterator[Complaint]:
         and not line.case.any_trouble.meet(instant(row.tick) - 60, inf)
     ):
         yield complain("mistold", row, "nothing had happened that could lose it")
+
+
+def _lost_at_first(line: Line, run: Execution) -> bool:
+    """Whether it may have been given up while it went on, or before its end was heard, and the truth came late."""
+    return given_up(line, run, instant(run.ended)) or given_up(line, run, line.case.end, ended=True)
 
 
 def _no_further_attempt(line: Line) -> Iterator[Complaint]:
@@ -214,8 +220,8 @@ def _no_further_attempt(line: Line) -> Iterator[Complaint]:
         if not due or any(each.attempt == row.attempt + 1 for each in rows):
             continue
         begun = next((each for each in line.begun if each.run_id == row.run_id), None)
-        if row.state != "lost" and begun is not None and given_up(line, begun, line.case.end, ended=True):
-            continue  # it was lost at first, and the truth came late
+        if row.state != "lost" and begun is not None and _lost_at_first(line, begun):
+            continue
         ended = instant(row.ended_at) if row.ended_at is not None else line.case.end
         pause = max(version.retry_within for version in line.versions)
         if line.case.any_trouble.after(ended + pause, line.case.times.settled) <= line.case.end:
