@@ -13,7 +13,7 @@ from itertools import pairwise
 from math import inf
 
 from simulation.eras import Era, eras
-from simulation.history import Away, Execution, History, Told, Version
+from simulation.history import Away, Execution, History, Shown, Told, Version
 from simulation.spans import Span, Spans
 
 STOPPING = {"stop", "rerun"}
@@ -187,6 +187,16 @@ class Line:
             for tick in {first, last, *inside}:
                 found[tick].append(each)
         return found
+
+    @cached_property
+    def shown(self) -> list[Shown]:
+        """What the ledger says of its ticks."""
+        shown = self.case.history.shown or ()
+        return [each for each in shown if (each.job_id, each.copy) == (self.job, self.copy)]
+
+    def noted(self, run: Execution) -> float:
+        """When its node had noted its end, and the API heard of it."""
+        return self.case.any_trouble.after(instant(run.ended), self.case.times.acknowledged)
 
     @cached_property
     def _replaced(self) -> list[float]:

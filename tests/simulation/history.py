@@ -75,6 +75,19 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What the ledger said of a tick to whoever asked at the end, in the words of the API."""
+
+    job_id: int
+    copy: int
+    tick: datetime
+    result: str
+    expected: bool
+    lateness: float | None
+    """Seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Away:
     """A time in which a machine, its daemon or its link did not work, or the clock of one was off."""
 
@@ -112,6 +125,10 @@ class History:
     """Of each job its versions, the oldest first."""
     executions: tuple[Execution, ...]
     told: tuple[Told, ...]
+    shown: tuple[Shown, ...] | None = None
+    """None: nobody asked for the ledger."""
+    statuses: dict[int, str] = field(default_factory=dict)
+    """What each job was said to be."""
     trouble: tuple[Away, ...] = ()
     """What befell nodes; what befell managers, stores and links between them is in it under the manager's name."""
     nodes: dict[str, dict[str, str]] = field(default_factory=dict)

@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 
 from simulation.cluster import Cluster
 from simulation.deeds import People
-from simulation.history import Away, Execution, History, Settings, Told
+from simulation.history import Away, Execution, History, Settings, Shown, Told
 from simulation.scenario import Event, Fault, Strike
 from support.fakes import BEGIN, Command
 from support.fleet import SESSION
 
+from cronkeeper.common.ledger import Rules, Window
 from cronkeeper.common.model import Run, RunState
+from cronkeeper.manager import ledger
 
 AWAY = {
     Strike.LOSE_CALL: "cut_in",
@@ -72,11 +74,28 @@ class Recorder:
             jobs={job_id: tuple(versions) for job_id, versions in people.versions.items()},
             executions=tuple(self._executions()),
             told=tuple(_told(run) for _, run in sorted(self.cluster.runs().items())),
+            shown=tuple(self._shown(people)),
+            statuses={job.id: str(self.cluster.job(job).status) for job in people.jobs.values()},
             nodes={name: dict(machine.labels) for name, machine in self.cluster.machines.items()},
             managers=tuple(sorted(self.cluster.ways.keys() - self.cluster.machines.keys())),
             places={name: machine.max_running for name, machine in self.cluster.machines.items()},
             trouble=tuple(ended),
         )
+
+    def _shown(self, people: People) -> Iterator[Shown]:
+        """GET /jobs/<id>/ledger, of every job."""
+        now = self.cluster.time.now
+        window, rules = Window(begin=BEGIN, end=now, now=now), Rules(patience=timedelta(0))
+        for job in people.jobs.values():
+            for entry in ledger.of_job(self.cluster.desk, job.id, window, rules).ticks:
+                yield Shown(
+                    job_id=job.id,
+                    copy=1,
+                    tick=entry.tick,
+                    result=str(entry.result),
+                    expected=entry.expected,
+                    lateness=entry.lateness,
+                )
 
     def _executions(self) -> Iterator[Execution]:
         every = [

@@ -43,7 +43,7 @@ def of_ledger(line: Line) -> Iterator[Complaint]:
 def _missing(line: Line) -> Iterator[Complaint]:
     """Expected ticks of which nothing is known, though it was time."""
     for tick in line.order:
-        if tick in line.by_tick or tick in line.told_of or not _must_be_told(line, tick):
+        if tick in line.by_tick or tick in line.told_of or not must_be_told(line, tick):
             continue
         yield Complaint(
             kind="missed",
@@ -53,7 +53,8 @@ def _missing(line: Line) -> Iterator[Complaint]:
         )
 
 
-def _must_be_told(line: Line, tick: int) -> bool:
+def must_be_told(line: Line, tick: int) -> bool:
+    """Whether the ledger must have a tick by the end of the history."""
     if line.told_by(tick) > line.case.end:
         return False
     for era in line.ticks[tick]:
@@ -175,8 +176,7 @@ def _rightly_lost(line: Line, run: Execution) -> bool:
 
 
 def _times(line: Line, row: Told, run: Execution) -> Iterator[Complaint]:
-    noted = line.case.any_trouble.after(instant(run.ended), line.case.times.acknowledged)
-    skew = line.case.shown_off(run.node, instant(run.began), noted)
+    skew = line.case.shown_off(run.node, instant(run.began), line.noted(run))
     for word, told, true in (("begun", row.started_at, run.began), ("ended", row.ended_at, run.ended)):
         if told is None or true is None:
             continue
