@@ -100,7 +100,10 @@ class Case:
         changes: list[tuple[float, int]] = []
         for each in self.history.executions:
             if each.node == node:
-                changes += [(instant(each.began), 1), (instant(each.ended) + self.times.acknowledged, -1)]
+                claimed = instant(each.began)
+                if each.tick is not None and self.files(each.job_id, node):
+                    claimed = min(claimed, instant(each.tick))
+                changes += [(claimed, 1), (instant(each.ended) + self.times.acknowledged, -1)]
         changes.sort()
         count, spans = 0, []
         for (begin, change), (end, _) in pairwise([*changes, (inf, 0)]):
@@ -108,6 +111,14 @@ class Case:
             if count >= places:
                 spans.append((begin, end))
         return spans
+
+    def files(self, job: int, node: str | None) -> list[Span]:
+        """When the file of a job was not there on a node, on any where none is given."""
+        return [
+            (instant(self.history.begin), instant(there))
+            for (of, where), there in self.history.files.items()
+            if of == job and node in (None, where)
+        ]
 
     @cached_property
     def lines(self) -> "list[Line]":
@@ -199,6 +210,11 @@ class Line:
         return self.case.any_trouble.after(instant(run.ended), self.case.times.acknowledged)
 
     @cached_property
+    def trouble(self) -> Spans:
+        """All that hinders anything, and the times in which its file was not there."""
+        return Spans([*self.case.any_trouble.all, *self.case.files(self.job, None)])
+
+    @cached_property
     def _replaced(self) -> list[float]:
         """When the next version was published over each one."""
         following = [instant(each.since) for each in self.versions[1:]]
@@ -232,7 +248,12 @@ class Line:
                 (each, self.case.any_trouble.after(each, self.case.times.published)) for each in edits
             ]
             self._hindrances[node] = Spans(
-                [*published, *self._nowhere(), *self.case.hindrance(names, of_ledger=node is None)]
+                [
+                    *published,
+                    *self._nowhere(),
+                    *self.case.files(self.job, node),
+                    *self.case.hindrance(names, of_ledger=node is None),
+                ]
             )
         return self._hindrances[node]
 

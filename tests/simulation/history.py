@@ -135,6 +135,8 @@ class History:
     """The labels of every node. Empty: they are not known, and where runs are is not checked."""
     managers: tuple[str, ...] = ()
     """The names in `trouble` that are managers; their trouble hinders no tick of a job that stays where it is."""
+    files: dict[tuple[int, str], datetime] = field(default_factory=dict)
+    """When a job's file was there on a node; of what is not named it always was, or it needs none."""
     places: dict[str, int] = field(default_factory=dict)
     """How many runs may go on at once on a node; one that is not named never runs out."""
 

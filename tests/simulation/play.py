@@ -164,7 +164,7 @@ def play(scenario: Scenario, store: Store) -> Outcome:
         except Exception as error:
             wrong = Complaint(kind="error", job_id=0, tick=None, text=f"{type(error).__name__}: {error}")
             return Outcome(None, (wrong,), stage.cells)
-        return Outcome(history, tuple(judge(history, scenario, stage.cluster, stage.people)), stage.cells)
+        return Outcome(history, tuple(judge(history, stage.cluster, stage.people)), stage.cells)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -78,6 +78,7 @@ class Recorder:
             statuses={job.id: str(self.cluster.job(job).status) for job in people.jobs.values()},
             nodes={name: dict(machine.labels) for name, machine in self.cluster.machines.items()},
             managers=tuple(sorted(self.cluster.ways.keys() - self.cluster.machines.keys())),
+            files=dict(sorted(people.files.items())),
             places={name: machine.max_running for name, machine in self.cluster.machines.items()},
             trouble=tuple(ended),
         )

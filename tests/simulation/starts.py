@@ -96,7 +96,7 @@ def _claimed_by(line: Line, era: Era, tick: int) -> float:
     if era.ended_by is None:
         return inf
     times = line.case.times
-    return line.case.any_trouble.after(max(era.last, tick), times.published + times.punctual)
+    return line.trouble.after(max(era.last, tick), times.published + times.punctual)
 
 
 def _may_be_on(line: Line, each: Execution, began: float) -> bool:

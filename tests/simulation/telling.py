@@ -180,10 +180,15 @@ def _times(line: Line, row: Told, run: Execution) -> Iterator[Complaint]:
     for word, told, true in (("begun", row.started_at, run.began), ("ended", row.ended_at, run.ended)):
         if told is None or true is None:
             continue
-        if abs(instant(told) - instant(true)) > skew + ROUNDING and not (
-            word == "ended" and not run.complete
-        ):
+        unknown = word == "ended" and (not run.complete or _cut_off_untold(line, run))
+        if abs(instant(told) - instant(true)) > skew + ROUNDING and not unknown:
             yield complain("mistold", row, f"it was {word} at {true:%T.%f}, and not at {told:%T.%f}")
+
+
+def _cut_off_untold(line: Line, run: Execution) -> bool:
+    """Whether its machine lost power when it had ended, and before anyone had heard of that."""
+    power = [away for away in line.case.trouble.get(run.node, ()) if away.what == "power"]
+    return any(instant(run.ended) <= instant(away.begin) <= line.noted(run) for away in power)
 
 
 def _unbegun(line: Line, row: Told) -> Iterator[Complaint]:

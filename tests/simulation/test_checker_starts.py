@@ -244,6 +244,27 @@ def test_a_node_without_a_place_is_a_cause() -> None:
     assert tale.complaints() == []
 
 
+def test_a_file_that_its_node_does_not_have_yet_is_a_cause() -> None:
+    for node, wrong in (("a", []), ("b", ["late"])):
+        tale = Tale().ran(600, 45, 1)
+        tale.more["files"] = {(1, node): at(640)}
+        assert tale.complaints() == wrong
+
+
+def test_a_run_that_waits_for_its_file_may_begin_after_an_edit() -> None:
+    for there, wrong in ((at(640), []), (at(610), ["late", "stray"])):
+        tale = Tale().edit(603, schedule="*/2 * * * *", effective_from=at(603)).ran(600, 45, 1)
+        tale.more["files"] = {(1, "a"): there}
+        assert tale.silent(*range(660, 1200, 120)).complaints() == wrong
+
+
+def test_a_run_that_waits_for_its_file_has_a_place() -> None:
+    for number, wrong in ((2, []), (3, ["late"])):
+        tale = Tale().ran(600, 35).ran(600, 33, 1, told=None, job_id=2, run_id="2.1.x.1")
+        tale.more |= {"places": {"a": 1}, "files": {(number, "a"): at(632)}}
+        assert [each for each in tale.complaints() if each == "late"] == wrong
+
+
 def test_no_cause_lets_a_tick_begin_later_than_its_max_lateness() -> None:
     tick = Tale(max_lateness=60.0, concurrency="allow").away("a", 590, 595).away("b", 590, 1100)
     assert tick.ran(600, 62, lasted=1, node="b").complaints() == []

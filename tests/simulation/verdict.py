@@ -51,7 +51,7 @@ def _how_late(line: Line, tick: int, each: Shown) -> str | None:
     begun = line.by_tick.get(tick, ())
     if not begun:
         return "it never began"
-    late = [instant(run.began) - tick for run in begun]
+    late = [max(0.0, instant(run.began) - tick) for run in begun]
     off = max(line.case.shown_off(run.node, tick, line.noted(run)) for run in begun) + ROUNDING
     if each.lateness is None or min(abs(each.lateness - true) for true in late) > off:
         return f"it began {late} s after it was due, and not {each.lateness} s"
