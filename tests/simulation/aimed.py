@@ -20,7 +20,18 @@ AFTER_CLAIM = (
     Strike.STOP_AFTER,
 )
 AT_START = (Strike.SLOW_CALL, Strike.SLOW_REPLY, Strike.STOP_BEFORE, Strike.STOP_AFTER, Strike.CRASH_AFTER)
-DURING_RUN = (Fault.CLOCK, Fault.SILENCE, Fault.DEAF, Fault.DISK_FULL, Fault.EXPIRED, Fault.DRIFT)
+DURING_RUN = (
+    Fault.CLOCK,
+    Fault.SILENCE,
+    Fault.DEAF,
+    Fault.DISK_FULL,
+    Fault.EXPIRED,
+    Fault.DRIFT,
+    Fault.RESTART,
+    Fault.SUSPEND,
+    Fault.NO_GUARD,
+)
+AT_ONCE = (Fault.EXPIRED, Fault.RESTART)
 NEVER = 9999.0
 
 
@@ -78,10 +89,10 @@ def _at_starts(scenario: Scenario) -> Iterator[Event]:
 def _at_runs(scenario: Scenario) -> Iterator[Event]:
     """A node has just begun something."""
     dice = _Dice(scenario, "runs")
-    if dice.random() < 0.2:
+    if dice.random() < 0.25:
         what = dice.choice(DURING_RUN)
         values = {Fault.CLOCK: dice.time(-4, 4), Fault.DRIFT: 1e-2}
-        lasts = 0.0 if what is Fault.EXPIRED else dice.time(3, 40)
+        lasts = 0.0 if what in AT_ONCE else dice.time(3, 40)
         value = values.get(what, 0.0)
         yield Event(
             at=dice.minute() + dice.time(0.1, 4), what=what, who=dice.node(), lasts=lasts, value=value

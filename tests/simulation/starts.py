@@ -230,8 +230,15 @@ def _overlaps(line: Line) -> Iterator[Complaint]:
 def _beside(line: Line, each: Execution, others: int) -> bool:
     began = instant(each.began)
     versions = line.in_force(began - line.case.times.punctual, began)
-    asked_for = each.tick is None and each.attempt == 1
+    asked_for = each.tick is None and each.attempt == 1 and not _waited_for_file(line, each)
     return not asked_for and others < BESIDE and any(one.concurrency == "allow" for one in versions)
+
+
+def _waited_for_file(line: Line, each: Execution) -> bool:
+    """Whether a run that begins now was claimed before, and its file has only just come."""
+    came = (there for _, there in line.case.files(line.job, each.node))
+    times = line.case.times
+    return any(line.case.any_trouble.after(there, times.punctual) >= instant(each.began) for there in came)
 
 
 def _tokens(line: Line) -> Iterator[Complaint]:

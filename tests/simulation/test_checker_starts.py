@@ -258,6 +258,17 @@ def test_a_run_that_waits_for_its_file_may_begin_after_an_edit() -> None:
         assert tale.silent(*range(660, 1200, 120)).complaints() == wrong
 
 
+def test_a_run_by_hand_that_waited_for_its_file_may_begin_beside_others_where_that_is_allowed() -> None:
+    for policy, there, wrong in (
+        ("allow", 602, []),
+        ("forbid", 602, ["overlap"]),
+        ("allow", 500, ["overlap"]),
+    ):
+        tale = Tale(concurrency=policy).ran(600, 1, 10).ran(None, 603)
+        tale.more["files"] = {(1, "a"): at(there)}
+        assert tale.complaints() == wrong
+
+
 def test_a_run_that_waits_for_its_file_has_a_place() -> None:
     for number, wrong in ((2, []), (3, ["late"])):
         tale = Tale().ran(600, 35).ran(600, 33, 1, told=None, job_id=2, run_id="2.1.x.1")
