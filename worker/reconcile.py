@@ -42,8 +42,8 @@ def reconcile(
         return Found(report=reports.of_claimed(held, run, run.outcome))
     if not mine:
         return Found()
-    if (told := past.get(run.run_id)) is not None:
-        return Found(report=reports.of_claimed(held, run, told), gone=told)
-    reason = "the node knows nothing of it any more: its run folder is gone"
-    gone = Outcome(state=RunState.LOST, exit_code=None, reason=reason, started_at=None, ended_at=now)
-    return Found(report=reports.of_claimed(held, run, gone), gone=gone)
+    end = past.get(run.run_id)
+    if end is None:
+        reason = "the node knows nothing of it any more: its run folder is gone"
+        end = Outcome(state=RunState.LOST, exit_code=None, reason=reason, started_at=None, ended_at=now)
+    return Found(report=reports.of_claimed(held, run, end), gone=end)
