@@ -19,6 +19,8 @@ from simulation.spans import Span, Spans
 STOPPING = {"stop", "rerun"}
 OF_THE_LEDGER = ("reports", "sql", "api")
 """What trouble that hinders no tick of a job that stays where it is begins with."""
+MANY = 1000
+"""So many places are never all taken."""
 STAYING = {"clock", "disk_full"}
 """Trouble of a node that takes no job away from it."""
 
@@ -106,6 +108,10 @@ class Case:
                 changes += [(claimed, 1), (instant(each.ended) + self.times.acknowledged, -1)]
         changes.sort()
         count, spans = 0, []
+        if places < MANY:  # of a run that never begins nobody sees how long it waits for its file
+            came = [there for (_, where), there in self.history.files.items() if where == node]
+            free = (self.any_trouble.after(instant(there), self.times.acknowledged) for there in came)
+            spans = [(instant(self.history.begin), end) for end in free]
         for (begin, change), (end, _) in pairwise([*changes, (inf, 0)]):
             count += change
             if count >= places:

@@ -103,7 +103,10 @@ def _may_be_on(line: Line, each: Execution, began: float) -> bool:
     nodes = line.case.history.nodes
     if not nodes:
         return True
-    versions = line.in_force(began - line.case.times.punctual, began)
+    claimed = began - line.case.times.punctual
+    if each.tick is not None and line.case.files(line.job, each.node):
+        claimed = min(claimed, instant(each.tick))
+    versions = line.in_force(claimed, began)
     return each.node in nodes and any(may_be_on(version, each.node, nodes[each.node]) for version in versions)
 
 
