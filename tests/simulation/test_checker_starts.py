@@ -270,9 +270,9 @@ def test_a_run_by_hand_that_waited_for_its_file_may_begin_beside_others_where_th
 
 
 def test_a_run_that_waits_for_its_file_has_a_place() -> None:
-    for number, wrong in ((2, []), (3, ["late"])):
+    for node, wrong in (("a", []), ("b", ["late"])):
         tale = Tale().ran(600, 35).ran(600, 33, 1, told=None, job_id=2, run_id="2.1.x.1")
-        tale.more |= {"places": {"a": 1}, "files": {(number, "a"): at(632)}}
+        tale.more |= {"places": {"a": 1}, "files": {(2, node): at(632)}}
         assert [each for each in tale.complaints() if each == "late"] == wrong
 
 
