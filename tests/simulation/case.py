@@ -308,7 +308,8 @@ class Line:
         for row in self.told:
             if row.tick is not None and row.run_id not in self.by_run and row.state != "skipped":
                 begin = instant(row.tick)
-                spans.append((int(begin), (begin, self._free(begin, begin))))
+                waited = max((there for _, there in self.case.files(self.job, row.node)), default=begin)
+                spans.append((int(begin), (begin, self._free(begin, max(begin, waited)))))
         return [*spans, *self._between_attempts()]
 
     def _free(self, begin: float, ended: float) -> float:
