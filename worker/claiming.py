@@ -21,6 +21,9 @@ from cronkeeper.worker.run_folder import NoRoom, Plan
 
 log = logging.getLogger(__name__)
 
+PAST = 1000
+"""How many ends are remembered of runs that were let go of."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
@@ -56,6 +59,8 @@ class Claiming:
         self._inbox: defaultdict[JobKey, dict[str, HandRun]] = defaultdict(dict)
         self.gone: dict[str, Outcome] = {}
         """The ends of runs in our claims that have no folder here."""
+        self.past: dict[str, Outcome] = {}
+        """How those ended that were let go of last: their job may come back in a claim that has not heard of it."""
         self.idle = False
         """Whether nothing that was asked for is claimed, since this machine's clock is not to be believed."""
 
@@ -283,6 +288,9 @@ class Claiming:
         entry = self._journal.entries.get(run_id)
         if entry is not None and entry.outcome is not None:
             self._journal.drop(run_id)
+            self.past[run_id] = entry.outcome
+            for old in list(islice(self.past, max(0, len(self.past) - PAST))):
+                del self.past[old]
 
     def _runs(self, key: JobKey) -> list[str]:
         return list(self._journal.by_job.get(key, ()))

@@ -1,5 +1,6 @@
 """Brings a run in a claim that was just read together with what the node knows of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,8 +21,13 @@ class Found:
     """The end of a run of ours that has no folder here."""
 
 
-def reconcile(journal: Journal, held: Held, run: Unfinished, node: str, now: datetime) -> Found:
-    """Look at one unfinished run in a claim of `node`; one of ours that waits may start from now on."""
+def reconcile(
+    journal: Journal, held: Held, run: Unfinished, node: str, now: datetime, past: Mapping[str, Outcome]
+) -> Found:
+    """Look at one unfinished run in a claim of `node`; one of ours that waits may start from now on.
+
+    `past` has the ends of runs that were let go of here, as their job was elsewhere.
+    """
     if run.waits:
         return Found()
     mine = run.node == node
@@ -38,6 +44,8 @@ def reconcile(journal: Journal, held: Held, run: Unfinished, node: str, now: dat
         return Found(report=reports.of_claimed(held, run, run.outcome))
     if not mine:
         return Found()
-    reason = "the node knows nothing of it any more: its run folder is gone"
-    gone = Outcome(state=RunState.LOST, exit_code=None, reason=reason, started_at=None, ended_at=now)
-    return Found(report=reports.of_claimed(held, run, gone), gone=gone)
+    end = past.get(run.run_id)
+    if end is None:
+        reason = "the node knows nothing of it any more: its run folder is gone"
+        end = Outcome(state=RunState.LOST, exit_code=None, reason=reason, started_at=None, ended_at=now)
+    return Found(report=reports.of_claimed(held, run, end), gone=end)

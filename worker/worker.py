@@ -204,7 +204,7 @@ class Worker:
             self._agenda.touch(held.key, StartedBy.ADOPTION)
 
     def _reconcile(self, held: Held, run: Unfinished, now: datetime, clock: float) -> None:
-        found = reconcile(self._parts.journal, held, run, self._rules.me.node, now)
+        found = reconcile(self._parts.journal, held, run, self._rules.me.node, now, self._claiming.past)
         if found.gone is not None:
             self._claiming.gone[run.run_id] = found.gone
         if found.ended is not None:

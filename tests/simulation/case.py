@@ -13,12 +13,16 @@ from itertools import pairwise
 from math import inf
 
 from simulation.eras import Era, eras
-from simulation.history import Away, Execution, History, Told, Version
+from simulation.history import Away, Execution, History, Shown, Told, Version
 from simulation.spans import Span, Spans
 
 STOPPING = {"stop", "rerun"}
 OF_THE_LEDGER = ("reports", "sql", "api")
 """What trouble that hinders no tick of a job that stays where it is begins with."""
+MANY = 1000
+"""So many places are never all taken."""
+STAYING = {"clock", "disk_full"}
+"""Trouble of a node that takes no job away from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +81,25 @@ class Case:
         ]
 
     def skew(self, node: str | None, begin: float, end: float) -> float:
-        """By how much the clock of a node, of any where none is given, may have been off in a span."""
+        """By how much the clock of a node, of any where none is given, may have been off when it started things."""
         names = [node] if node is not None else list(self.trouble)
-        clocks = [each for name in names for each in self.trouble.get(name, ()) if each.what == "clock"]
-        off = any(instant(each.begin) <= end and instant(each.end) >= begin for each in clocks)
+        off = any(self._off(name, begin, end) for name in names)
         return self.history.settings.max_skew if off else 0.0
+
+    def shown_off(self, node: str, begin: float, end: float) -> float:
+        """By how much what a node's clock shows may have been off in a span."""
+        off = (each.off for each in self._off(node, begin, end))
+        return max(self.skew(node, begin, end), *off, 0.0)
+
+    def _off(self, node: str, begin: float, end: float) -> list[Away]:
+        clocks = [each for each in self.trouble.get(node, ()) if each.what == "clock"]
+        return [each for each in clocks if instant(each.begin) <= end and instant(each.end) >= begin]
+
+    def was_away(self, node: str, begin: float, end: float) -> bool:
+        """Whether something befell a node for which its jobs may have gone to others, and come back."""
+        away = [each for each in self.trouble.get(node, ()) if each.what not in STAYING]
+        away = [each for each in away if not each.what.startswith(OF_THE_LEDGER)]
+        return any(instant(each.begin) <= end and instant(each.end) >= begin for each in away)
 
     @cached_property
     def full(self) -> dict[str, Spans]:
@@ -92,14 +110,29 @@ class Case:
         changes: list[tuple[float, int]] = []
         for each in self.history.executions:
             if each.node == node:
-                changes += [(instant(each.began), 1), (instant(each.ended) + self.times.acknowledged, -1)]
+                claimed = instant(each.began)
+                if each.tick is not None and self.files(each.job_id, node):
+                    claimed = min(claimed, instant(each.tick))
+                changes += [(claimed, 1), (instant(each.ended) + self.times.acknowledged, -1)]
         changes.sort()
         count, spans = 0, []
+        if places < MANY:  # of a run that never begins nobody sees how long it waits for its file
+            came = [there for (_, where), there in self.history.files.items() if where == node]
+            free = (self.any_trouble.after(instant(there), self.times.acknowledged) for there in came)
+            spans = [(instant(self.history.begin), end) for end in free]
         for (begin, change), (end, _) in pairwise([*changes, (inf, 0)]):
             count += change
             if count >= places:
                 spans.append((begin, end))
         return spans
+
+    def files(self, job: int, node: str | None) -> list[Span]:
+        """When the file of a job was not there on a node, on any where none is given."""
+        return [
+            (instant(self.history.begin), instant(there))
+            for (of, where), there in self.history.files.items()
+            if of == job and node in (None, where)
+        ]
 
     @cached_property
     def lines(self) -> "list[Line]":
@@ -197,6 +230,21 @@ class Line:
         return found
 
     @cached_property
+    def shown(self) -> list[Shown]:
+        """What the ledger says of its ticks."""
+        shown = self.case.history.shown or ()
+        return [each for each in shown if (each.job_id, each.copy) == (self.job, self.copy)]
+
+    def noted(self, run: Execution) -> float:
+        """When its node had noted its end, and the API heard of it."""
+        return self.case.any_trouble.after(instant(run.ended), self.case.times.acknowledged)
+
+    @cached_property
+    def trouble(self) -> Spans:
+        """All that hinders anything, and the times in which its file was not there."""
+        return Spans([*self.case.any_trouble.all, *self.case.files(self.job, None)])
+
+    @cached_property
     def _replaced(self) -> list[float]:
         """When the next version was published over each one."""
         following = [instant(each.since) for each in self.versions[1:]]
@@ -233,8 +281,9 @@ class Line:
                 (begin, self.case.any_trouble.after(end, self.case.times.published))
                 for begin, end in self.case.pauses(None if node is None else {node})
             ]
+            files = self.case.files(self.job, node)
             trouble = self.case.hindrance(names, of_ledger=node is None)
-            self._hindrances[node] = Spans([*published, *pauses, *self._nowhere(), *trouble])
+            self._hindrances[node] = Spans([*published, *pauses, *self._nowhere(), *files, *trouble])
         return self._hindrances[node]
 
     def hindered(self, tick: int, *, and_busy: bool) -> Spans:
@@ -250,13 +299,16 @@ class Line:
         return Spans([*known.all, *taken, *own])
 
     def _home(self, tick: int) -> str | None:
-        """The node that has had the job from the tick before on; None where that is not certain."""
-        earlier = self.order[max(0, bisect_left(self.order, tick) - 1)]
-        nodes = [self.nodes_of(earlier), self.nodes_of(tick)]
-        both = nodes[0] & nodes[1] & self.case.history.nodes.keys()
-        if earlier == tick or len(nodes[0] | nodes[1]) != 1:
+        """The node that has had the job since a tick before began there; None where that is not certain."""
+        ran = [earlier for earlier in self.order[: bisect_left(self.order, tick)] if earlier in self.by_tick]
+        if not ran:
             return None
-        return next(iter(both), None)
+        nodes = [self.nodes_of(ran[-1]), self.nodes_of(tick)]
+        both = nodes[0] & nodes[1] & self.case.history.nodes.keys()
+        node = next(iter(both), None)
+        if node is None or len(nodes[0] | nodes[1]) != 1 or self.case.was_away(node, ran[-1], tick):
+            return None
+        return node
 
     def nodes_of(self, tick: int) -> set[str]:
         """Which nodes began it, or told of it."""
@@ -286,7 +338,8 @@ class Line:
         for row in self.told:
             if row.tick is not None and row.run_id not in self.by_run and row.state != "skipped":
                 begin = instant(row.tick)
-                spans.append((int(begin), (begin, self._free(begin, begin))))
+                waited = max((there for _, there in self.case.files(self.job, row.node)), default=begin)
+                spans.append((int(begin), (begin, self._free(begin, max(begin, waited)))))
         return [*spans, *self._between_attempts()]
 
     def _free(self, begin: float, ended: float) -> float:

@@ -12,18 +12,21 @@ from simulation.case import Case, Line, may_be_on
 from simulation.history import Complaint, History
 from simulation.starts import of_copies, of_starts
 from simulation.telling import of_ledger
+from simulation.verdict import of_shown, of_statuses
 
 
 def check(history: History) -> list[Complaint]:
     """Every promise that was broken; in the order of jobs, copies and rules."""
     case = Case(history)
-    return [*_of_lines(case), *of_copies(case), *_of_missing_copies(case)]
+    return [*_of_lines(case), *of_copies(case), *_of_missing_copies(case), *of_statuses(case)]
 
 
 def _of_lines(case: Case) -> Iterator[Complaint]:
     for line in case.lines:
         yield from of_starts(line)
         yield from of_ledger(line)
+        if case.history.shown is not None:
+            yield from of_shown(line)
 
 
 def _of_missing_copies(case: Case) -> Iterator[Complaint]:

@@ -21,6 +21,7 @@ from cronkeeper.common.coordination.embedded import EmbeddedTree
 from cronkeeper.common.coordination.embedded_nodes import Nodes
 from cronkeeper.common.coordination.tree import Node as TreeNode
 from cronkeeper.common.coordination.tree import Session
+from cronkeeper.common.errors import Conflict
 from cronkeeper.common.model import Report
 from cronkeeper.common.store.store import Store
 from cronkeeper.worker.journal import Journal
@@ -224,6 +225,17 @@ class Cluster(Fleet):
             self.suspended.pop(name, None)
             self.loops.pop(name + GUARD, None)
             self.machines[name].reboot()
+
+    def forget_for_good(self, name: str) -> bool:
+        """Take a machine out of the fleet, and never start it again; False where it is not off, or still live."""
+        if name in self.loops or self.down.get(name, ()) is not None:
+            return False
+        try:
+            self.forget(name)
+        except Conflict:
+            return False
+        del self.down[name]
+        return True
 
     # What links ask for
 

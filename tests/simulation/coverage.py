@@ -75,15 +75,6 @@ def _claimed_on(cluster: Cluster, node: str) -> set[int]:
     return {ClaimName.parse(name).job_id for name in names or ()}
 
 
-MISSED: set[Cell] = {
-    ("clock", "worker that runs", "replace"),
-    ("silence", "worker that runs", "forbid"),
-    ("slow_reply", "worker start", "replace"),
-    ("stop_after", "worker commit", "forbid+all"),
-}
-"""What seeds 0 to 999 do not hit, as the dice are today."""
-
-
 def required() -> set[Cell]:
     """What a thousand seeds must have hit."""
     usual = [each for each in Strike if each is not Strike.TAKE_OVER]
@@ -94,8 +85,10 @@ def required() -> set[Cell]:
     cells |= set(product(crashes, ["worker start"], everyday))
     cells |= set(product(usual, ["reporter report"], everyday))
     cells |= set(product([Strike.TAKE_OVER], ["leader commit", "leader sql", "leader get_many"], everyday))
-    of_nodes = [each for each in Fault if each not in (Fault.NO_SQL, Fault.WIPED, Fault.PUT_BACK)]
+    others = (Fault.NO_SQL, Fault.WIPED, Fault.PUT_BACK, Fault.FORGOTTEN)
+    of_nodes = [each for each in Fault if each not in others]
     cells |= set(product(of_nodes, ["idle worker", "worker that runs"], everyday))
+    cells |= set(product([Fault.FORGOTTEN], ["idle worker"], everyday))
     of_managers = [
         Fault.CUT,
         Fault.CUT_IN,
@@ -112,7 +105,7 @@ def required() -> set[Cell]:
         product([each for each in Deed if each not in OF_NODES], ["idle job", "running job"], everyday)
     )
     cells |= set(product([Deed.PAUSE_NODE, Deed.RESUME_NODE], ["idle worker", "worker that runs"], everyday))
-    return {(str(fault), step, policy) for fault, step, policy in cells} - MISSED
+    return {(str(fault), step, policy) for fault, step, policy in cells}
 
 
 def gaps(hit: Counter[Cell]) -> list[Cell]:

@@ -55,6 +55,8 @@ class People:
     jobs: dict[int, Job] = field(default_factory=dict)
     """What became of the plans that were sent in, by their numbers."""
     versions: dict[int, list[Version]] = field(default_factory=dict)
+    files: dict[tuple[int, str], datetime] = field(default_factory=dict)
+    """When the file of a job, by its id, came to a node where it was waited for."""
     healed: bool = False
     """Then commands take no time any more."""
     asked: int = 0
@@ -78,9 +80,7 @@ class People:
     def do(self, event: Event) -> None:
         """One deed; nothing where it can't be done any more."""
         if event.what is Deed.FETCH:
-            self.cluster.files_of[event.who].here[sha_of(event.job)] = Path("script")
-            if event.who in self.cluster.loops:
-                self.cluster.loops[event.who].bell.set()
+            self._fetch(event.job, event.who)
             return
         if event.what in (Deed.PAUSE_NODE, Deed.RESUME_NODE):
             self._pause(event.who if event.who else None, begins=event.what is Deed.PAUSE_NODE)
@@ -95,6 +95,14 @@ class People:
             self._note(event.job, jobs.remove(desk, job.id, "ann", self._now), removed=True)
         elif event.what is not Deed.SEND or job.copies is Copies.ONE:
             self._change(event.job, job, _CHANGES.get(event.what, event.asks), heard=event.heard)
+
+    def _fetch(self, number: int, node: str) -> None:
+        here, sha256 = self.cluster.files_of[node].here, sha_of(number)
+        if sha256 not in here and number in self.jobs:  # else it is there before the job is
+            self.files[self.jobs[number].id, node] = self._now
+        here[sha256] = Path("script")
+        if node in self.cluster.loops:
+            self.cluster.loops[node].bell.set()
 
     def current(self, job: Job) -> Job:
         """As it is now."""

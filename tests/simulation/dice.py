@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from simulation.aimed import aim
 from simulation.scenario import OF_NODES, Deed, Event, Fault, JobPlan, NodePlan, Scenario, Strike
 
 MINUTES = (2.0, 2.0, 2.0, 2.5, 3.0)
@@ -53,7 +54,7 @@ CALLS_OF = {
         "children_many",
     ),
 }
-OF_ONE = tuple(each for each in Fault if each not in (Fault.WIPED, Fault.PUT_BACK))
+OF_ONE = tuple(each for each in Fault if each not in (Fault.WIPED, Fault.PUT_BACK, Fault.FORGOTTEN))
 CUTS = (Fault.CUT, Fault.CUT, Fault.CUT_IN, Fault.CUT_OUT, Fault.FROZEN, Fault.PAUSE)
 LOST_TREES = 0.12
 """The share of fleets whose ZooKeeper is lost, or put back."""
@@ -64,12 +65,12 @@ PAUSED = 0.2
 COPIES = 0.08
 """The share of jobs that are on every node."""
 MAX_STEP = 4.0
-"""Seconds by which a clock is set at most: nothing guards against more yet."""
+"""Seconds by which a clock is set at most; `aimed` sets some further."""
 
 
 def throw(seed: int, *, max_step: float = MAX_STEP) -> Scenario:
     """The scenario of that seed."""
-    return _Dice(seed, max_step).scenario()
+    return aim(_Dice(seed, max_step).scenario())
 
 
 class _Dice:

@@ -113,6 +113,15 @@ def _drift(cluster: Cluster, event: Event) -> Mend:
     return mend
 
 
+def _forget(cluster: Cluster, event: Event) -> Mend | None:
+    """`cronkeeper node forget`; None where it is refused."""
+    return _nothing if cluster.forget_for_good(event.who) else None
+
+
+def _nothing() -> None:
+    """It can't be mended."""
+
+
 def _fill_disk(cluster: Cluster, event: Event) -> Mend:
     cluster.full.add(event.who)
     return lambda: cluster.full.discard(event.who)
@@ -134,4 +143,5 @@ _BEGINNINGS: dict[object, Callable[[Cluster, Event], Mend | None]] = {
     Fault.DRIFT: _drift,
     Fault.DISK_FULL: _fill_disk,
     Fault.POWER: _power_off,
+    Fault.FORGOTTEN: _forget,
 }

@@ -75,6 +75,19 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What the ledger said of a tick to whoever asked at the end, in the words of the API."""
+
+    job_id: int
+    copy: int
+    tick: datetime
+    result: str
+    expected: bool
+    lateness: float | None
+    """Seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Away:
     """A time in which a machine, its daemon or its link did not work, or the clock of one was off."""
 
@@ -85,6 +98,8 @@ class Away:
     """crash, power, pause, stopped (the daemon alone stands still), cut, cut_in, cut_out, slow, expired, clock,
     disk_full, …; no_guard: the guard died with its daemon; forgotten, drain: what an operator did; wiped, restored:
     a store; reports…, sql…, api…: the way to those. `power` and `pause` are the whole machine's."""
+    off: float = 0.0
+    """Of a clock: by how many seconds it was off, where that was more than `max_skew`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,12 +134,18 @@ class History:
     """Of each job its versions, the oldest first."""
     executions: tuple[Execution, ...]
     told: tuple[Told, ...]
+    shown: tuple[Shown, ...] | None = None
+    """None: nobody asked for the ledger."""
+    statuses: dict[int, str] = field(default_factory=dict)
+    """What each job was said to be."""
     trouble: tuple[Away, ...] = ()
     """What befell nodes; what befell managers, stores and links between them is in it under the manager's name."""
     nodes: dict[str, dict[str, str]] = field(default_factory=dict)
     """The labels of every node. Empty: they are not known, and where runs are is not checked."""
-    managers: frozenset[str] = frozenset()
+    managers: tuple[str, ...] = ()
     """The names in `trouble` that are managers; their trouble hinders no tick of a job that stays where it is."""
+    files: dict[tuple[int, str], datetime] = field(default_factory=dict)
+    """When a job's file was there on a node; of what is not named it always was, or it needs none."""
     places: dict[str, int] = field(default_factory=dict)
     """How many runs may go on at once on a node; one that is not named never runs out."""
     pauses: tuple[Pause, ...] = ()

@@ -6,6 +6,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from simulation import faults
 from simulation.cluster import Cluster
 from simulation.coverage import Cell, cells_of_deed, cells_of_fault, cells_of_strike
 from simulation.deeds import People
+from simulation.expected import every
 from simulation.history import Complaint, History
 from simulation.judge import judge
 from simulation.link import Link
@@ -24,10 +26,14 @@ from support.promise import blank
 from cronkeeper.common.coordination.tree import Node
 from cronkeeper.common.store.store import Store
 
+QUIET = 6.0
+"""Seconds before the end of a history in which nothing is due."""
 SETTLING = 75.0
 """Seconds, besides `run_lease`, after which a fleet that nothing troubles any more must be as it should."""
 LAST_SECOND = 40
 """Of a minute, at which a history ends: what was due is done, and nothing is about to be."""
+OF_THE_DEAD = (Fault.CLOCK, Fault.DRIFT, Fault.FORGOTTEN)
+"""What befalls machines whose daemons are down, too."""
 MEMORY = Path("/dev/shm")
 NAME = "cronkeeper-simulation-"
 """What the folder of a play is called, with the process that plays it behind: see `campaign.sweep`."""
@@ -96,17 +102,13 @@ class Stage:
         self._backups.append(self.cluster.copy_tree())
 
     def _begin(self, event: Event) -> None:
-        if (
-            event.what is not Fault.CLOCK
-            and event.what is not Fault.DRIFT
-            and event.who not in self.cluster.loops
-        ):
+        if event.what not in OF_THE_DEAD and event.who not in self.cluster.loops:
             return
         cells = list(cells_of_fault(self.people, event))
         mend = faults.begin(self.cluster, event)
-        if mend is not None or event.what not in faults.LINKS:
+        if mend is not None or event.what not in (*faults.LINKS, Fault.FORGOTTEN):
             self.recorder.befell(event)
-        self.cells.update(cells)
+            self.cells.update(cells)
         if mend is not None:
             number = len(self._mends)
             self._mends[number] = mend
@@ -139,7 +141,17 @@ class Stage:
         """Until when to look on."""
         least = SETTLING + self.scenario.run_lease
         second = (self.cluster.time.now.timestamp() + least) % 60
-        return least + (LAST_SECOND - second) % 60
+        least += (LAST_SECOND - second) % 60
+        return least + next(more for more in range(60) if not self._is_due_before(least + more))
+
+    def _is_due_before(self, rest: float) -> bool:
+        """Whether something that is due every so many seconds is due just before the end."""
+        end = self.cluster.time.now + timedelta(seconds=rest)
+        return any(
+            (end - job.effective_from.replace(microsecond=0)).total_seconds() % every(job.schedule) < QUIET
+            for job in self.people.jobs.values()
+            if job.schedule is not None and job.schedule.startswith("@every")
+        )
 
 
 def play(scenario: Scenario, store: Store) -> Outcome:
@@ -152,7 +164,7 @@ def play(scenario: Scenario, store: Store) -> Outcome:
         except Exception as error:
             wrong = Complaint(kind="error", job_id=0, tick=None, text=f"{type(error).__name__}: {error}")
             return Outcome(None, (wrong,), stage.cells)
-        return Outcome(history, tuple(judge(history, scenario, stage.cluster, stage.people)), stage.cells)
+        return Outcome(history, tuple(judge(history, stage.cluster, stage.people)), stage.cells)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

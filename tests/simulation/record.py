@@ -1,17 +1,19 @@
 """Writes down what happened to a cluster, for the checker."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from simulation.cluster import Cluster
 from simulation.deeds import People
-from simulation.history import Away, Execution, History, Settings, Told
+from simulation.history import Away, Execution, History, Settings, Shown, Told
 from simulation.scenario import Event, Fault, Strike
 from support.fakes import BEGIN, Command
 from support.fleet import SESSION
 
+from cronkeeper.common.ledger import Rules, Window
 from cronkeeper.common.model import Run, RunState
+from cronkeeper.manager import ledger
 
 AWAY = {
     Strike.LOSE_CALL: "cut_in",
@@ -48,7 +50,8 @@ class Recorder:
         begin = self.cluster.time.seconds
         what = AWAY[event.what] if event.what in AWAY else str(event.what)  # type: ignore[index]
         end = moment(begin + event.lasts)
-        self.trouble.append(Away(node=event.who, begin=moment(begin), end=end, what=what))
+        off = abs(event.value) if event.what is Fault.CLOCK else 0.0
+        self.trouble.append(Away(node=event.who, begin=moment(begin), end=end, what=what, off=off))
 
     def tree_lost(self) -> None:
         """All jobs are published again, at the latest once the runs of dead nodes are waited for no more."""
@@ -71,12 +74,30 @@ class Recorder:
             jobs={job_id: tuple(versions) for job_id, versions in people.versions.items()},
             executions=tuple(self._executions()),
             told=tuple(_told(run) for _, run in sorted(self.cluster.runs().items())),
+            shown=tuple(self._shown(people)),
+            statuses={job.id: str(self.cluster.job(job).status) for job in people.jobs.values()},
             nodes={name: dict(machine.labels) for name, machine in self.cluster.machines.items()},
-            managers=frozenset(self.cluster.ways.keys() - self.cluster.machines.keys()),
+            managers=tuple(sorted(self.cluster.ways.keys() - self.cluster.machines.keys())),
+            files=dict(sorted(people.files.items())),
             places={name: machine.max_running for name, machine in self.cluster.machines.items()},
             trouble=tuple(ended),
             pauses=tuple(people.pauses),
         )
+
+    def _shown(self, people: People) -> Iterator[Shown]:
+        """GET /jobs/<id>/ledger, of every job."""
+        now = self.cluster.time.now
+        window, rules = Window(begin=BEGIN, end=now, now=now), Rules(patience=timedelta(0))
+        for job in people.jobs.values():
+            for entry in ledger.of_job(self.cluster.desk, job.id, window, rules).ticks:
+                yield Shown(
+                    job_id=job.id,
+                    copy=1,
+                    tick=entry.tick,
+                    result=str(entry.result),
+                    expected=entry.expected,
+                    lateness=entry.lateness,
+                )
 
     def _executions(self) -> Iterator[Execution]:
         every = [
@@ -95,7 +116,7 @@ def moment(seconds: float) -> datetime:
 
 def _until(away: Away, healed: datetime) -> Away:
     end = healed if away.end is None or away.end > healed else away.end
-    return Away(node=away.node, begin=away.begin, end=end, what=away.what)
+    return replace(away, end=end)
 
 
 def _execution(node: str, command: Command) -> Execution:

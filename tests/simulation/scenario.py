@@ -52,6 +52,8 @@ class Fault(StrEnum):
     """Its wall clock gains `value` seconds a second."""
     DISK_FULL = "disk_full"
     POWER = "power"
+    FORGOTTEN = "forgotten"
+    """Its machine is off, for good: an operator says so."""
     SILENCE = "silence"
     """Its reports are lost."""
     DEAF = "deaf"

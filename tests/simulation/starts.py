@@ -98,14 +98,17 @@ def _claimed_by(line: Line, era: Era, tick: int) -> float:
     if era.ended_by is None:
         return inf
     times = line.case.times
-    return line.case.any_trouble.after(max(era.last, tick), times.published + times.punctual)
+    return line.trouble.after(max(era.last, tick), times.published + times.punctual)
 
 
 def _may_be_on(line: Line, each: Execution, began: float) -> bool:
     nodes = line.case.history.nodes
     if not nodes:
         return True
-    versions = line.in_force(began - line.case.times.punctual, began)
+    claimed = began - line.case.times.punctual
+    if each.tick is not None and line.case.files(line.job, each.node):
+        claimed = min(claimed, instant(each.tick))
+    versions = line.in_force(claimed, began)
     return each.node in nodes and any(may_be_on(version, each.node, nodes[each.node]) for version in versions)
 
 
@@ -248,8 +251,15 @@ def _overlaps(line: Line) -> Iterator[Complaint]:
 def _beside(line: Line, each: Execution, others: int) -> bool:
     began = instant(each.began)
     versions = line.in_force(began - line.case.times.punctual, began)
-    asked_for = each.tick is None and each.attempt == 1
+    asked_for = each.tick is None and each.attempt == 1 and not _waited_for_file(line, each)
     return not asked_for and others < BESIDE and any(one.concurrency == "allow" for one in versions)
+
+
+def _waited_for_file(line: Line, each: Execution) -> bool:
+    """Whether a run that begins now was claimed before, and its file has only just come."""
+    came = (there for _, there in line.case.files(line.job, each.node))
+    times = line.case.times
+    return any(line.case.any_trouble.after(there, times.punctual) >= instant(each.began) for there in came)
 
 
 def _tokens(line: Line) -> Iterator[Complaint]:

@@ -28,7 +28,7 @@ class Tale:
         self.trouble: list[Away] = []
         self.pauses: list[Pause] = []
         self.spoken_of: set[float] = set()
-        self.more: dict[str, object] = {"nodes": NODES, "managers": frozenset({"m1"})}
+        self.more: dict[str, object] = {"nodes": NODES, "managers": ("m1",)}
 
     def edit(self, since: float, **said: object) -> "Tale":
         self.versions.append(replace(self.versions[-1], since=at(since), **said))  # type: ignore[arg-type]

@@ -43,7 +43,7 @@ def of_ledger(line: Line) -> Iterator[Complaint]:
 def _missing(line: Line) -> Iterator[Complaint]:
     """Expected ticks of which nothing is known, though it was time."""
     for tick in line.order:
-        if tick in line.by_tick or tick in line.told_of or not _must_be_told(line, tick):
+        if tick in line.by_tick or tick in line.told_of or not must_be_told(line, tick):
             continue
         yield Complaint(
             kind="missed",
@@ -53,7 +53,8 @@ def _missing(line: Line) -> Iterator[Complaint]:
         )
 
 
-def _must_be_told(line: Line, tick: int) -> bool:
+def must_be_told(line: Line, tick: int) -> bool:
+    """Whether the ledger must have a tick by the end of the history."""
     if line.told_by(tick) > line.case.end or tick <= line.comes:
         return False
     for era in line.ticks[tick]:
@@ -175,14 +176,19 @@ def _rightly_lost(line: Line, run: Execution) -> bool:
 
 
 def _times(line: Line, row: Told, run: Execution) -> Iterator[Complaint]:
+    skew = line.case.shown_off(run.node, instant(run.began), line.noted(run))
     for word, told, true in (("begun", row.started_at, run.began), ("ended", row.ended_at, run.ended)):
         if told is None or true is None:
             continue
-        skew = line.case.skew(run.node, instant(run.began), instant(run.ended))
-        if abs(instant(told) - instant(true)) > skew + ROUNDING and not (
-            word == "ended" and not run.complete
-        ):
+        unknown = word == "ended" and (not run.complete or _cut_off_untold(line, run))
+        if abs(instant(told) - instant(true)) > skew + ROUNDING and not unknown:
             yield complain("mistold", row, f"it was {word} at {true:%T.%f}, and not at {told:%T.%f}")
+
+
+def _cut_off_untold(line: Line, run: Execution) -> bool:
+    """Whether its machine lost power when it had ended, and before anyone had heard of that."""
+    power = [away for away in line.case.trouble.get(run.node, ()) if away.what == "power"]
+    return any(instant(run.ended) <= instant(away.begin) <= line.noted(run) for away in power)
 
 
 def _unbegun(line: Line, row: Told) -> Iterator[Complaint]:
@@ -195,6 +201,11 @@ def _unbegun(line: Line, row: Told) -> Iterator[Complaint]:
         and not line.case.any_trouble.meet(instant(row.tick) - 60, inf)
     ):
         yield complain("mistold", row, "nothing had happened that could lose it")
+
+
+def _lost_at_first(line: Line, run: Execution) -> bool:
+    """Whether it may have been given up while it went on, or before its end was heard, and the truth came late."""
+    return given_up(line, run, instant(run.ended)) or given_up(line, run, line.case.end, ended=True)
 
 
 def _no_further_attempt(line: Line) -> Iterator[Complaint]:
@@ -214,8 +225,8 @@ def _no_further_attempt(line: Line) -> Iterator[Complaint]:
         if not due or any(each.attempt == row.attempt + 1 for each in rows):
             continue
         begun = next((each for each in line.begun if each.run_id == row.run_id), None)
-        if row.state != "lost" and begun is not None and given_up(line, begun, line.case.end, ended=True):
-            continue  # it was lost at first, and the truth came late
+        if row.state != "lost" and begun is not None and _lost_at_first(line, begun):
+            continue
         ended = instant(row.ended_at) if row.ended_at is not None else line.case.end
         pause = max(version.retry_within for version in line.versions)
         if line.case.any_trouble.after(ended + pause, line.case.times.settled) <= line.case.end:

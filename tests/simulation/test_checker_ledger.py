@@ -1,5 +1,7 @@
 """What the checker complains of in what is told, and what it lets pass: by histories made by hand."""
 
+from dataclasses import replace
+
 import pytest
 from simulation.tale import TICKS, Tale, at
 
@@ -119,6 +121,22 @@ def test_a_run_that_still_goes_on_has_not_ended() -> None:
 def test_a_run_stays_lost_only_while_its_node_is_not_back() -> None:
     assert Tale().away("a", 605, None).ran(600, 1, 30, told="lost", succeeded=True).complaints() == []
     assert Tale().away("a", 605, 700).ran(600, 1, 30, told="lost", succeeded=True).complaints() == ["mistold"]
+
+
+def test_when_a_run_ended_is_not_known_where_its_machine_lost_power_before_anyone_had_heard() -> None:
+    for cut, wrong in ((606, []), (650, ["mistold"])):
+        tale = Tale().away("a", cut, 700, "power").ran(600, told=None)
+        told = tale.told(600, "succeeded", of=tale.begun[-1], ended_at=at(701))
+        assert told.complaints() == wrong
+
+
+def test_a_machine_tells_by_its_clock_as_it_stands_when_it_notes_the_end() -> None:
+    for off, wrong in ((100.0, []), (50.0, ["mistold"])):
+        tale = Tale().away("a", 602, 640, "clock").ran(600, told=None)
+        tale.trouble = [replace(tale.trouble[0], off=off)]
+        run = tale.begun[-1]
+        shown = tale.told(600, "succeeded", of=run, started_at=at(701), ended_at=at(703))
+        assert shown.complaints() == wrong
 
 
 def test_a_power_cut_right_after_an_end_may_lose_it() -> None:

@@ -214,6 +214,12 @@ def test_trouble_of_other_nodes_and_of_managers_is_none_for_a_job_that_stays_whe
     assert Tale().away("zookeeper", 590, 620).ran(600, 20).complaints() == []
 
 
+def test_it_is_one_for_a_job_that_may_have_been_elsewhere_meanwhile() -> None:
+    assert Tale().away("a", 550, 560).away("m1", 590, 620).ran(600, 20).complaints() == []
+    assert Tale().away("a", 520, 530).away("m1", 590, 620).ran(600, 20).complaints() == ["late"]
+    assert Tale().away("a", 550, 560, "clock").away("m1", 590, 620).ran(600, 20).complaints() == ["late"]
+
+
 def test_trouble_of_any_is_one_for_a_job_that_moves() -> None:
     assert Tale().away("m1", 590, 620).ran(600, 20, node="b").complaints() == []
 
@@ -236,6 +242,38 @@ def test_a_node_without_a_place_is_a_cause() -> None:
     tale = Tale().ran(None, 590, 39).ran(600, 30)
     tale.more["places"] = {"a": 1}
     assert tale.complaints() == []
+
+
+def test_a_file_that_its_node_does_not_have_yet_is_a_cause() -> None:
+    for node, wrong in (("a", []), ("b", ["late"])):
+        tale = Tale().ran(600, 45, 1)
+        tale.more["files"] = {(1, node): at(640)}
+        assert tale.complaints() == wrong
+
+
+def test_a_run_that_waits_for_its_file_may_begin_after_an_edit() -> None:
+    for there, wrong in ((at(640), []), (at(610), ["late", "stray"])):
+        tale = Tale().edit(603, schedule="*/2 * * * *", effective_from=at(603)).ran(600, 45, 1)
+        tale.more["files"] = {(1, "a"): there}
+        assert tale.silent(*range(660, 1200, 120)).complaints() == wrong
+
+
+def test_a_run_by_hand_that_waited_for_its_file_may_begin_beside_others_where_that_is_allowed() -> None:
+    for policy, there, wrong in (
+        ("allow", 602, []),
+        ("forbid", 602, ["overlap"]),
+        ("allow", 500, ["overlap"]),
+    ):
+        tale = Tale(concurrency=policy).ran(600, 1, 10).ran(None, 603)
+        tale.more["files"] = {(1, "a"): at(there)}
+        assert tale.complaints() == wrong
+
+
+def test_a_run_that_waits_for_its_file_has_a_place() -> None:
+    for node, wrong in (("a", []), ("b", ["late"])):
+        tale = Tale().ran(600, 35).ran(600, 33, 1, told=None, job_id=2, run_id="2.1.x.1")
+        tale.more |= {"places": {"a": 1}, "files": {(2, node): at(632)}}
+        assert [each for each in tale.complaints() if each == "late"] == wrong
 
 
 def test_no_cause_lets_a_tick_begin_later_than_its_max_lateness() -> None:

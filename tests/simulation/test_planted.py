@@ -8,25 +8,24 @@ from simulation.planted import PLANTED
 
 SEEDS = 1000
 FOUND = {
-    "catch_up_from_now": 2,
-    "claim_without_version": 6,
+    "catch_up_from_now": 0,
+    "claim_without_version": 18,
     "fence_switched_off": 80,
-    "generation_the_same_always": 4,
-    "generation_used_twice": 7,
-    "lease_longer_than_the_session": 194,
-    "lease_renewed_by_a_read": 137,
-    "listed_before_fencing": 8,
-    "no_epoch_check": 37,
-    "run_lease_not_waited_for": 170,
-    "watermark_from_the_clock": 14,
+    "generation_the_same_always": 1,
+    "generation_used_twice": 1,
+    "lease_longer_than_the_session": 10,
+    "lease_renewed_by_a_read": 92,
+    "listed_before_fencing": 33,
+    "lost_reply_retried_blindly": 62,
+    "no_epoch_check": 77,
+    "run_lease_not_waited_for": 4,
+    "watermark_from_the_clock": 19,
 }
 """The first seed that finds each today: the search begins with it, and goes on with all others."""
-NOT_FOUND = {"lost_reply_retried_blindly"}
-"""Was found before attempts came into the dice, and is not within a thousand seeds now: why is not understood."""
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("name", sorted(PLANTED.keys() - NOT_FOUND))
+@pytest.mark.parametrize("name", sorted(PLANTED))
 def test_a_bug_that_is_planted_into_the_product_is_found_within_a_thousand_seeds(name: str) -> None:
     with PLANTED[name]():
         found = next(campaign.first_to_fail(chain([FOUND[name]], range(SEEDS))), None)

@@ -11,13 +11,14 @@ from support.promise import complaints
 from support.samples import NOW, plan, unfinished
 
 from cronkeeper.common.coordination import paths
-from cronkeeper.common.coordination.tree import SetData
+from cronkeeper.common.coordination.tree import Create, Delete, SetData
 from cronkeeper.common.errors import CronkeeperError
 from cronkeeper.common.model import (
     Artifact,
     Claim,
     Job,
     JobType,
+    OnNodeLoss,
     RunState,
     StartedBy,
     decode,
@@ -182,6 +183,26 @@ def test_a_run_whose_folder_somebody_removed_is_lost_and_holds_up_no_other(fleet
     assert fleet.runs()[RUN].state is RunState.LOST
     assert "run folder is gone" in str(fleet.runs()[RUN].reason)
     assert complaints(fleet) == []
+
+
+def test_a_run_that_was_heard_to_end_while_its_job_was_elsewhere_is_not_begun_again_when_that_is_back(
+    fleet: Fleet,
+) -> None:
+    """The claim comes back as it was when it left: whoever had it meanwhile has not heard either."""
+    fleet.submit(schedule=SOON, on_node_loss=OnNodeLoss.RERUN)
+    fleet.until(TICK + timedelta(seconds=1))
+    fleet.stop("first")
+    ((node, name),) = fleet.claims()
+    tree = fleet.desk.tree
+    left = {path: tree.get(path) for path in (paths.claim(node, name), paths.spec(node, name))}
+    tree.commit([Delete(path, was.version) for path, was in left.items()])
+    fleet.go(30)
+    assert fleet.runs()[RUN].state is RunState.SUCCEEDED
+    assert fleet.machines[node].folders() == []
+    tree.commit([Create(path, was.data) for path, was in left.items()])
+    fleet.go(10)
+    assert fleet.starts() == [RUN]
+    assert next(iter(fleet.claims().values())).unfinished == ()
 
 
 def test_a_folder_that_is_removed_under_a_running_job_costs_that_run_its_end_and_nothing_else(
