@@ -283,8 +283,7 @@ class Leader:
     def _even_out(self, reign: Reign, board: Board, clock: float) -> None:
         """Let nodes that have many jobs give some to those that have few, now and then."""
         assert self._rebalance is not None
-        place_at = partial(self._place_at, reign)
-        moved = self._rebalance.moves(board, clock, self._rules.run_lease, place_at)
+        moved = self._rebalance.moves(board, clock, self._rules.run_lease, partial(self._place_at, reign))
         if moved:
             self._note(board, moved)
             self._record(reign)

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 TELL_EVERY = 60.0
 """Seconds between two tellings of the facts: each measures the clock, which only a write can."""
+REPUBLISHED = 15.0
+"""Seconds, beside `run_lease`, after which all jobs are published again in a tree that has lost them."""
 AGAIN = 1.0
 UNIT = 0.001
 """ZooKeeper counts its time in thousandths of a second."""
@@ -111,9 +113,9 @@ class Standing:
         self._presence.forget()
         self._next_telling = 0.0
 
-    def told_since(self, clock: float) -> Container[str]:
-        """The runs that a tree which had lost them was told of no earlier than that."""
-        return () if self.told is None else self.told.since(clock)
+    def told_lately(self, clock: float, run_lease: float) -> Container[str]:
+        """The runs that a tree which had lost them was told of, until all jobs are published there again."""
+        return () if self.told is None else self.told.since(clock - run_lease - REPUBLISHED)
 
     def reload(self, now: datetime) -> Live | None:
         """Read the configuration again if that is asked for; returns what counts from now on, if it is right."""

@@ -33,8 +33,6 @@ SPACING = 0.05
 """Seconds that lie at least between two rounds: in a burst each then sees to many ends and acknowledgements."""
 MAX_CLAIMS = 64
 """How many claims are written in one round: the first of a thousand runs starts while others are still claimed."""
-AGAIN = 15.0
-"""Seconds, beside `run_lease`, after which all jobs are published again in a tree that has lost them."""
 START_MARGIN = 1.5
 """Seconds that the lease must still have for a start: the wrapper sees its deadline in whole seconds."""
 OUTCOME_PATIENCE = 1.0
@@ -90,7 +88,9 @@ class Worker:
             self._next_resync = self._next_renewal = 0.0
         self._broken_off = True
         self._reload(now)
-        self._take_filed(now)
+        if self._parts.spool.take():
+            # Whichever it filed, cron has woken for this minute: all that waited for it is due, and nothing else.
+            self._agenda.touch_due(now + self._grace, StartedBy.CRON)
         for entry in self._parts.journal.poll(now):
             self._end(entry, clock)
         for run_id in self._parts.reporter.acknowledged():
@@ -115,11 +115,6 @@ class Worker:
         if live is not None:
             self._places.total = self._isolated.places.total = live.max_running
             self._parts.journal.account = live.account
-
-    def _take_filed(self, now: datetime) -> None:
-        if self._parts.spool.take():
-            # Whichever it filed, cron has woken for this minute: all that waited for it is due, and nothing else.
-            self._agenda.touch_due(now + self._grace, StartedBy.CRON)
 
     def stop(self) -> int:
         """Take our lines out of the crontab, and say how many runs go on without us."""
@@ -175,15 +170,14 @@ class Worker:
             self._take(self._assignment.refresh(), now, clock)
             self._next_resync = clock + RESYNC
             self._parts.table.changed()
-            told = self._parts.standing.told_since(clock - self._rules.run_lease - AGAIN)
+            told = self._parts.standing.told_lately(clock, self._rules.run_lease)
             for entry in self._claiming.release(self._assignment.may_hold, told, now):
                 self._end(entry, clock)
         self._isolated.release(now)
         if look and clock >= self._next_sweep:
             self._parts.journal.sweep(held.spec for held in self._assignment.held.values())
             self._next_sweep = clock + SWEEP
-        news = self._pausing.look(whole=bool(look))
-        if news:
+        if news := self._pausing.look(whole=bool(look)):
             timetable.begin_anew(self._agenda, self._places, self._assignment, self._grace, self._pausing)
         if look or news or self._inbox.fired:
             for key in self._claiming.requests(self._inbox.read()):
