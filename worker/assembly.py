@@ -104,10 +104,7 @@ def assemble(
     on_time = timedelta(seconds=fleet.on_time)
     table = Table(settings.crontab, settings.install, spool, settings.zone, crond)
     standing = _standing(settings, tree, live, read, waker)
-    standing.mark = MarkSeen(home / "mark")
     standing.cron_findings = lambda: table.findings
-    if settings.lease_ends:
-        standing.clocks = Clocks(fleet.max_skew)
     worker = Worker(
         Parts(
             tree=tree,
@@ -182,4 +179,8 @@ def _standing(
         started_at=now,
     )
     presence = Presence(tree, sign)
-    return Standing(tree, presence, partial(gather, about), Reload(read, now), live, waker.set)
+    standing = Standing(tree, presence, partial(gather, about), Reload(read, now), live, waker.set)
+    standing.mark = MarkSeen(settings.home / "mark")
+    if settings.lease_ends:
+        standing.clocks = Clocks(settings.fleet.max_skew)
+    return standing

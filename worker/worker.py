@@ -88,9 +88,7 @@ class Worker:
             self._next_resync = self._next_renewal = 0.0
         self._broken_off = True
         self._reload(now)
-        if self._parts.spool.take():
-            # Whichever it filed, cron has woken for this minute: all that waited for it is due, and nothing else.
-            self._agenda.touch_due(now + self._grace, StartedBy.CRON)
+        self._take_filed(now)
         for entry in self._parts.journal.poll(now):
             self._end(entry, clock)
         for run_id in self._parts.reporter.acknowledged():
@@ -115,6 +113,11 @@ class Worker:
         if live is not None:
             self._places.total = self._isolated.places.total = live.max_running
             self._parts.journal.account = live.account
+
+    def _take_filed(self, now: datetime) -> None:
+        if self._parts.spool.take():
+            # Whichever it filed, cron has woken for this minute: all that waited for it is due, and nothing else.
+            self._agenda.touch_due(now + self._grace, StartedBy.CRON)
 
     def stop(self) -> int:
         """Take our lines out of the crontab, and say how many runs go on without us."""
@@ -276,8 +279,7 @@ class Worker:
             self._agenda.touch(key)
 
     def _schedule(self, key: JobKey) -> None:
-        held = self._assignment.held.get(key)
-        if held is not None:
+        if (held := self._assignment.held.get(key)) is not None:
             timetable.schedule(self._agenda, held, self._grace, self._pausing)
 
     @property

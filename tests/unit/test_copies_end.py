@@ -286,10 +286,11 @@ def test_after_sql_was_put_back_each_copy_goes_by_its_number_and_no_tick_runs_tw
     fleet.go(7)
     copy = backup(fleet.store)
     job = fleet.submit(schedule=EACH_MINUTE, copies=Copies.ALL)
-    fleet.until(TICK + timedelta(seconds=40))
+    fleet.until(TICK + timedelta(seconds=5))
     before = sorted((name.copy, node) for node, name in fleet.claims())
     if known != "not even the job":
         copy = without_node(backup(fleet.store), "beta")
+    fleet.until(TICK + timedelta(seconds=40))
     put_back(fleet.store, copy)
     fleet.until(TICK + timedelta(seconds=160))
     assert sorted((name.copy, node) for node, name in fleet.claims()) == before

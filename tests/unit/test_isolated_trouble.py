@@ -71,4 +71,4 @@ def test_whatever_call_is_lost_no_tick_begins_twice_or_not_at_all(
     calls = troubled(tmp_path, memory, None, bring, when)
     for at in range(calls):
         troubled(tmp_path, memory, at, bring, when)
-    assert calls > 5
+    assert calls >= 5

@@ -42,6 +42,7 @@ def skips(fleet: Fleet) -> list[tuple[datetime | None, datetime | None, str]]:
 
 PAUSED = (str(Result.SKIPPED), str(SkipReason.PAUSED))
 RAN = (str(Result.RAN), None)
+LATE = (str(Result.LATE), None)
 
 
 @pytest.mark.parametrize("whom", ["alpha", None])
@@ -106,7 +107,7 @@ def test_a_tick_of_the_very_instant_of_a_resumption_begins_and_the_one_before_do
     fleet.resume("alpha")
     look(fleet)
     assert fleet.starts() == [THIRD]
-    assert results(fleet, job) == [PAUSED, PAUSED, RAN]
+    assert results(fleet, job) == [PAUSED, PAUSED, LATE]
 
 
 def test_a_resumption_that_is_heard_of_late_loses_none_of_the_ticks_since(make_fleet: MakeFleet) -> None:
@@ -127,7 +128,7 @@ def test_a_resumption_that_is_heard_of_late_loses_none_of_the_ticks_since(make_f
     assert min(fleet.starts()) == f"{job.id}.1.20260301T120135Z.1"
     told = results(fleet, job)
     # Due from 12:00:55 on, when the job came, and resumed at 12:01:34.
-    assert (told[:8], set(told[8:])) == ([PAUSED] * 8, {RAN})
+    assert (told[:8], set(told[8:])) == ([PAUSED] * 8, {LATE, RAN})
     assert len(told) == 8 + 13
 
 

@@ -26,6 +26,7 @@ HEAVY = {"sqlalchemy", "alembic", "flask", "marshmallow", "boto3", "kazoo", "cry
 MOST_LINES = 300
 LONG_MODULES = {
     "common/model.py": "the words of all parts in one place: values and enums, next to no code",
+    "common/store/schema.py": "one table after the other, and what each column means; no code",
 }
 USUAL_FUNCTION = 30
 MOST_FUNCTION = 50

@@ -232,7 +232,7 @@ def test_one_whose_job_is_published_elsewhere_is_lost_and_followed_as_the_policy
     fleet = make_fleet("alpha", "beta")
     job = fleet.submit(schedule=EACH_MINUTE, on_node_loss=OnNodeLoss.RERUN)
     with monkeypatch.context() as waiting:
-        waiting.setattr(Journal, "_start", lambda *_: None)  # as for an artifact
+        waiting.setattr(Journal, "_start", lambda *_, **_more: None)  # as for an artifact
         fleet.until(TICK + timedelta(seconds=10))
         node, _ = fleet.claim(job)
         fleet.lose_tree()
