@@ -165,6 +165,17 @@ class Line:
     _window_ends: dict[int, float] = field(default_factory=dict)
 
     @cached_property
+    def goes(self) -> float:
+        """Of a copy on each node: from when on it counts no more, since its node was forgotten."""
+        if all(version.copies == "1" for version in self.versions):
+            return inf
+        names = {each.node for each in (*self.begun, *self.told)}
+        away = (
+            each for name in names for each in self.case.trouble.get(name, ()) if each.what == "forgotten"
+        )
+        return min((instant(each.begin) for each in away), default=inf)
+
+    @cached_property
     def comes(self) -> float:
         """Of a copy on each node: until when it may not have counted yet, since its node had come just then."""
         if all(version.copies == "1" for version in self.versions):

@@ -38,7 +38,8 @@ def _of_missing_copies(case: Case) -> Iterator[Complaint]:
         nodes = {node for node, labels in case.history.nodes.items() if may_be_on(versions[0], node, labels)}
         seen = {each.node for line in lines for each in line.begun}
         seen |= {each.node for line in lines for each in line.told if each.node is not None}
-        for node in sorted(nodes - seen):
+        forgotten = {name for name, away in case.trouble.items() if any(e.what == "forgotten" for e in away)}
+        for node in sorted(nodes - seen - forgotten):
             yield Complaint(kind="missed", job_id=job, tick=None, text=f"{node} has no copy of it")
 
 

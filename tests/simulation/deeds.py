@@ -31,6 +31,7 @@ from cronkeeper.common.model import (
     replace,
 )
 from cronkeeper.common.schedule import ONCE
+from cronkeeper.common.store import nodes
 from cronkeeper.manager import jobs, pauses, runs
 from cronkeeper.manager.desk import Desk
 from cronkeeper.manager.runs import Wish
@@ -161,9 +162,16 @@ class People:
             wish = Wish(job_id=job.id, actor="ann", now=self._now, node=node)
             runs.request_once(desk, wish, str(self.asked), check=jobs.anybody_may)
 
+    def _is_known(self, node: str) -> bool:
+        """Whether it was not forgotten."""
+        known = self.cluster.desk.store.transaction(nodes.listing)
+        return node in {each.name for each in known}
+
     def _pause(self, who: str | None, *, begins: bool) -> None:
         """`node pause`, `node resume`; twice is as good as once."""
         going_on = [each for each in self.pauses if each.node == who and each.end is None]
+        if who is not None and not self._is_known(who):
+            return
         if begins:
             pauses.pause(self.cluster.desk, who, "ann", self._now)
         else:

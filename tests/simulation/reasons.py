@@ -80,9 +80,12 @@ def _ended(line: Line, tick: int, how: str) -> str | None:
 
 def _unvouched(line: Line, tick: int) -> str | None:
     """The ticks that SQL does not know of, when the tree is lost and the job's node has not told what it ran."""
-    recovery, heard = line.case.times.recovery, line.window_end(tick) + line.case.times.settled
+    waits = (
+        line.case.times.recovery + line.case.history.settings.run_lease
+    )  # for the word of a node that is gone
+    heard = line.window_end(tick) + line.case.times.settled
     lost = [away for every in line.case.trouble.values() for away in every if away.what == "wiped"]
-    if any(instant(away.begin) <= heard and tick <= instant(away.end) + recovery for away in lost):
+    if any(instant(away.begin) <= heard and tick <= instant(away.end) + waits for away in lost):
         return None
     return "no tree was lost about then"
 

@@ -92,7 +92,7 @@ class Recorder:
             for entry in ledger.of_job(self.cluster.desk, job.id, window, rules).ticks:
                 yield Shown(
                     job_id=job.id,
-                    copy=1,
+                    copy=entry.copy,
                     tick=entry.tick,
                     result=str(entry.result),
                     expected=entry.expected,

@@ -55,7 +55,7 @@ def _missing(line: Line) -> Iterator[Complaint]:
 
 def must_be_told(line: Line, tick: int) -> bool:
     """Whether the ledger must have a tick by the end of the history."""
-    if line.told_by(tick) > line.case.end or tick <= line.comes:
+    if line.told_by(tick) > line.case.end or tick <= line.comes or line.window_end(tick) >= line.goes:
         return False
     for era in line.ticks[tick]:
         if not era.surely(tick):

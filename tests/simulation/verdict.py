@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from math import inf
 
 from simulation.case import Case, Line, instant
 from simulation.history import Complaint, Shown, Told
@@ -65,22 +66,22 @@ def _how_late(line: Line, tick: int, each: Shown) -> str | None:
 def of_statuses(case: Case) -> Iterator[Complaint]:
     """All complaints about what the status of each job is."""
     for job, status in case.history.statuses.items():
-        lines = [line for line in case.lines if line.job == job]
-        wanted = _status(case, job, [row for line in lines for row in line.told])
+        lines = [line for line in case.lines if line.job == job and line.goes == inf]
+        wanted = _status(case, job, [line.told for line in lines])
         if wanted is not None and status not in wanted:
             text = f"its status is {status}, and should be {' or '.join(sorted(wanted))}"
             yield Complaint(kind="mistold", job_id=job, tick=None, text=text)
 
 
-def _status(case: Case, job: int, rows: list[Told]) -> set[str] | None:
+def _status(case: Case, job: int, copies: list[list[Told]]) -> set[str] | None:
     """None where a run by hand, of which it is not known when it was asked for, may have decided it."""
     last = case.history.jobs[job][-1]
     if last.removed:
         return {"finished"}
-    ended = [row for row in rows if row.state in DECIDING]
-    if any(row.tick is None for row in ended):
+    ended = [[row for row in rows if row.state in DECIDING] for rows in copies]
+    if any(row.tick is None for rows in ended for row in rows):
         return None
-    newest = max(ended, key=lambda row: (instant(row.tick), row.attempt), default=None)
-    if newest is not None and newest.state in BAD:
+    newest = [max(rows, key=lambda row: (instant(row.tick), row.attempt)) for rows in ended if rows]
+    if any(row.state in BAD for row in newest):
         return {"error"}
     return {"scheduled", "finished"} if last.schedule is None else {"scheduled"}
