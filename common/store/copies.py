@@ -122,7 +122,8 @@ def assignments(conn: Connection) -> dict[Key, tuple[str | None, str | None]]:
 
 def lose_claims(conn: Connection) -> None:
     """Those that are published are no more; nor are those that are parked, whose claims knew what had run."""
-    conn.execute(sa.update(copy).where(_OPEN).values(gen=LOST, published_rev=0))
+    open_ = sa.select(job.c.id).where(job.c.ended_at.is_(None)).scalar_subquery()
+    conn.execute(sa.update(copy).where(_OPEN, copy.c.job_id.in_(open_)).values(gen=LOST, published_rev=0))
 
 
 def publish(conn: Connection, publications: Sequence[dict[str, Any]]) -> None:

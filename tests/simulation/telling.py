@@ -214,6 +214,8 @@ def _no_further_attempt(line: Line) -> Iterator[Complaint]:
         return
     if any(away.what == "wiped" for every in line.case.trouble.values() for away in every):
         return  # attempts that waited are gone with their tree
+    if line.goes < inf:
+        return  # and so are those of a copy whose node was forgotten
     for row in line.told:
         if row.tick is None or row.state not in ("failed", "timed_out", "lost"):
             continue

@@ -204,6 +204,22 @@ def test_after_a_lost_tree_each_node_has_its_copy_again_and_no_tick_runs_twice(
     assert complaints(fleet) == []
 
 
+def test_a_copy_that_was_parked_when_the_tree_was_lost_knows_what_it_ran(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha", "beta")
+    everywhere(fleet, schedule="1 * * * *")
+    fleet.until(TICK + timedelta(seconds=10))
+    fleet.drain("alpha")
+    look(fleet)
+    assert there(fleet) == {"beta": [3]}
+    fleet.lose_tree()
+    fleet.go(30)
+    fleet.undrain("alpha")
+    fleet.go(90)
+    assert there(fleet) == {"alpha": [2], "beta": [3]}
+    assert fleet.starts() == [named(2, 1), named(3, 1)]
+    assert complaints(fleet) == []
+
+
 def test_of_a_node_that_is_away_when_the_tree_is_lost_the_copy_waits_and_its_run_is_known_again(
     make_fleet: MakeFleet,
 ) -> None:
