@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from cronkeeper.common.model import Copies, SkipReason, replace
 from cronkeeper.common.schedule import ONCE, ticks_between
 
+_INSTANT = timedelta(microseconds=1)
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
@@ -72,14 +73,16 @@ def _ended(period: Period, until: datetime) -> Period:
 def _present(job: Dated) -> list[Period]:
     if not job.enabled or job.schedule is None:
         return []
-    removed = job.ended_at is not None and job.schedule != ONCE
+    until, removed = job.ended_at, job.ended_at is not None and job.schedule != ONCE
+    if until is not None and not removed:
+        until += _INSTANT  # it may be done in the instant in which it is due
     return [
         Period(
             schedule=job.schedule,
             at=job.at,
             timezone=job.timezone,
             effective_from=job.effective_from,
-            until=job.ended_at,
+            until=until,
             reason=SkipReason.REMOVED if removed else None,
         )
     ]

@@ -160,6 +160,10 @@ class Board:
             if name in takers and (not self.is_paused(name) or self._knows_pause(name))
         }
 
+    def may_have_jobs(self, node: str) -> bool:
+        """Whether it is live, known, and not drained; it may have to be told of its pause first."""
+        return node in self.live and node in self.known and node not in self.drained
+
     def is_paused(self, node: str) -> bool:
         """Whether nothing is to begin there."""
         return self.pauses.since(node) is not None
@@ -219,7 +223,7 @@ class Board:
     def _look_for_copies(self, nodes: Iterable[str]) -> None:
         """See which of these nodes are to have a copy that is nowhere yet."""
         for name in nodes if self.everywhere.jobs else ():
-            if name in self.live and name in self.known and name not in self.drained:
+            if self.may_have_jobs(name):
                 self.everywhere.look(name, self.live[name].labels, self.placed)
 
     def _will_do(self, key: JobKey, node: LiveNode) -> bool:

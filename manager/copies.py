@@ -122,13 +122,11 @@ class Copying:
     def _of_new(self, when: settle.When, place_at: PlaceAt, room: int) -> list[Move]:
         """The copies that are nowhere yet, on nodes that will do and have room."""
         due = self._board.everywhere.due
-        sites = self._board.sites() if due else {}
-        for key in [key for key, node in due.items() if node not in sites]:
+        for key in [key for key, node in due.items() if not self._board.may_have_jobs(node)]:
             del due[key]  # it is looked at again when it is back
         if not due:
             return []
-        chosen = dict(islice(place(due, self._board.demand, sites).items(), room))
-
+        chosen = dict(islice(place(due, self._board.demand, self._board.sites()).items(), room))
         whole, since = self._begin(chosen, when)
         claims = {key: Claim(watermark=moment) for key, moment in since.items()}
         claims |= self._restoring.claims(self._tree, self._store, self._board, whole, when)

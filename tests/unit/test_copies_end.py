@@ -204,6 +204,21 @@ def test_after_a_lost_tree_each_node_has_its_copy_again_and_no_tick_runs_twice(
     assert complaints(fleet) == []
 
 
+def test_in_a_paused_fleet_a_lost_tree_gets_its_copies_back(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha", "beta")
+    everywhere(fleet)
+    fleet.until(TICK + timedelta(seconds=10))
+    fleet.pause(None)
+    look(fleet)
+    fleet.lose_tree()
+    fleet.go(60)
+    assert there(fleet) == {"alpha": [2], "beta": [3]}
+    fleet.resume(None)
+    fleet.until(TICK + 4 * MINUTE + timedelta(seconds=10))
+    assert sorted(fleet.starts()) == [named(copy, minute) for copy in (2, 3) for minute in (1, 3, 4, 5)]
+    assert complaints(fleet) == []
+
+
 def test_a_copy_that_was_parked_when_the_tree_was_lost_knows_what_it_ran(make_fleet: MakeFleet) -> None:
     fleet = make_fleet("alpha", "beta")
     everywhere(fleet, schedule="1 * * * *")

@@ -199,6 +199,13 @@ def test_a_removed_job_is_due_no_more_and_its_last_ticks_were_skipped_for_that()
     assert entries[1].reason == SkipReason.REMOVED
 
 
+def test_a_one_shot_that_is_done_in_the_instant_in_which_it_is_due_was_expected() -> None:
+    due = expected(
+        periods(dated(schedule="@once", at=at(1), effective_from=at(0), ended_at=at(1)), []), BEGIN, LATER
+    )
+    assert [tick for tick, _ in due] == [at(1)]
+
+
 def test_the_tick_of_a_one_shot_waits_for_ever_and_is_a_hole_once_the_job_is_done_without_it() -> None:
     one_shot = dated(schedule="@once", at=at(1), effective_from=at(0))
     assert results(became([], job=one_shot, now=BEGIN + 99 * 24 * HOUR)) == "."
