@@ -27,6 +27,8 @@ def changes(
         Move(key, None, place_at(key, node), new[key], claim=claims.get(key)) for key, node in placed.items()
     ]
     for job in found:
+        for other in board.everywhere.there(job.id):  # of a job that had this number before
+            moves.append(Move(other, board.placed[other], None, job))
         key = (job.id, ONLY)
         here = board.placed.get(key)
         if here is not None and job.ended_at is not None:

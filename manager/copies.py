@@ -13,7 +13,7 @@ from itertools import islice
 from sqlalchemy import Connection
 
 from cronkeeper.common.coordination.tree import Tree
-from cronkeeper.common.model import Claim, Job
+from cronkeeper.common.model import ONLY, Claim, Job
 from cronkeeper.common.store import copies, jobs, leader, nodes
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager import settle
@@ -88,15 +88,16 @@ class Copying:
 
     def _of_orphans(self, when: settle.When) -> list[Move]:
         """Copies whose node was forgotten end."""
-        orphans = self._board.everywhere.orphans()
-        if not orphans:
+        if not self._board.everywhere.news:
             return []
 
         def work(connection: Connection) -> None:
             leader.fence(connection, self._reign.epoch)
-            copies.end(connection, {copy for _, copy in orphans}, when.now)
+            copies.end_forgotten(connection, when.now)
 
         self._store.transaction(work, writes=True)
+        orphans = self._board.everywhere.orphans()
+        self._board.everywhere.news = bool(orphans)
         return [Move(key, self._board.placed[key], None) for key in orphans]
 
     def _of_known(self, place_at: PlaceAt) -> list[Move]:
@@ -109,6 +110,8 @@ class Copying:
         revs = {(row.job_id, row.copy): row.published_rev for row in rows}
         moves = []
         for job in looks:
+            if (other := (job.id, ONLY)) in self._board.placed:  # of a job that had this number before
+                moves.append(Move(other, self._board.placed[other], None, job))
             for key in self._board.everywhere.there(job.id):
                 here = self._board.placed[key]
                 if self._board.everywhere.is_orphan(key):

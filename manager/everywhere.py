@@ -20,7 +20,7 @@ class Everywhere:
     """Copies that are nowhere, and the node of each, in the order to look at them."""
     looks: dict[int, Job] = field(default_factory=dict)
     """Jobs whose copies may know another rev, or are to end."""
-    _news: bool = False
+    news: bool = False
     """Whether there may be copies whose node was forgotten."""
     _names: dict[int, str] = field(default_factory=dict)
     _there: defaultdict[int, set[JobKey]] = field(default_factory=lambda: defaultdict(set))
@@ -30,7 +30,7 @@ class Everywhere:
         others = {name for name, _ in self.numbers.items() ^ numbers.items()}
         if others:
             self.numbers, self._names = dict(numbers), {number: name for name, number in numbers.items()}
-            self._news = True
+            self.news = True
         return others
 
     def know(self, job: Job) -> None:
@@ -52,11 +52,7 @@ class Everywhere:
 
     def orphans(self) -> list[JobKey]:
         """All of them that lie anywhere."""
-        if not self._news:
-            return []
-        found = sorted(key for keys in self._there.values() for key in keys if self.is_orphan(key))
-        self._news = bool(found)
-        return found
+        return sorted(key for keys in self._there.values() for key in keys if self.is_orphan(key))
 
     def look(self, node: str, labels: Labels, placed: Container[JobKey]) -> None:
         """See which copies this node is to have that are nowhere: it is live, and may have jobs."""
@@ -76,7 +72,7 @@ class Everywhere:
         """It lies somewhere now."""
         if key[1] != ONLY:
             self._there[key[0]].add(key)
-            self._news |= self.is_orphan(key)
+            self.news |= self.is_orphan(key)
             self.due.pop(key, None)
 
     def took_away(self, key: JobKey) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from cronkeeper.common import isolation
 from cronkeeper.common.ledger import Span
 from cronkeeper.common.model import (
     Definition,
@@ -28,6 +29,8 @@ from cronkeeper.common.store import audit, jobs, restored, runs, schedules
 from cronkeeper.common.store.restored import ACTOR, Again
 from cronkeeper.manager.sighting import Sighting
 
+DONE = "may have had its one tick, and has ended: run it again if it has not"
+REMOVED = "was removed since, and stays so: its node may have gone on with it by itself"
 LOST = "SQL was put back to a backup: how the run ended is not known"
 CLOCKS = timedelta(seconds=10)
 """By how much the clocks of two API servers may be apart."""
@@ -55,13 +58,16 @@ class Change:
 
     again: Again
     past: Sequence[Past] = ()
-    ends: bool = False
-    """It may have had its one tick, and nobody knows."""
+    ends: str | None = None
+    """Why the job has ended by that; None: it has not."""
 
 
 def mend(connection: Connection, there: Sighting, span: Span) -> Mended:
     """Write it all. The caller has made sure that nobody else does."""
     done = Mended(span)
+    restored.number_above(
+        connection, there.highest, span.until
+    )  # first: what is numbered anew must not meet another
     known, ended = restored.open_and_ended(connection, there.specs)
     for job in known:
         specs = there.specs.get(job.id, [])
@@ -72,7 +78,7 @@ def mend(connection: Connection, there: Sighting, span: Span) -> Mended:
             _apply(connection, job, change, span.until, done)
     for job in ended:
         revs = [spec.rev for spec in there.specs[job.id]]
-        again = Again(job.id, max(job.rev, *revs) + 1, job.effective_from, nowhere=False)
+        again = Again(job, max(job.rev, *revs) + 1, job.effective_from, nowhere=False)
         restored.publish_again(connection, again, span.until)
     for job_id in sorted(there.specs.keys() - {job.id for job in (*known, *ended)}):
         newest = max(there.specs[job_id], key=lambda spec: spec.rev)
@@ -80,14 +86,15 @@ def mend(connection: Connection, there: Sighting, span: Span) -> Mended:
         _say(connection, done, job_id, f"job {job_id} ({newest.name}) is known again by its spec", span.until)
     done.runs = restored.lose_runs(connection, there.runs, LOST, span.until)
     # SQL may have forgotten that these have ended: what it calls unfinished, and nobody has, the auditor finds.
-    runs.record_many(connection, [_unfinished(run) for run in there.abroad], span.until)
+    jobs_known = {job.id for job in (*known, *ended)} | there.specs.keys()
+    abroad = [report for run in there.abroad if (report := _unfinished(run)).job_id in jobs_known]
+    runs.record_many(connection, abroad, span.until)
     for name in restored.let_in(connection, there.nodes, span.until):
         text = (
             f"node {name} is in the fleet again, without its key: add it again, until then its reports wait"
         )
         _say(connection, done, None, text, span.until)
-    restored.know_copies(connection, there.copies, span.since)
-    restored.number_above(connection, there.highest, span.until)
+    restored.know_copies(connection, there.copies, span)
     return done
 
 
@@ -101,21 +108,23 @@ def compare(job: Job, specs: Sequence[Spec], now: datetime) -> Change | None:
     rev = max(job.rev, newest.rev) + 1
     same = _when(job) == _when(newest)
     if job.schedule == ONCE and not same and job.enabled and once(job) <= now:
-        return Change(Again(job.id, rev, job.effective_from, nowhere=False), ends=True)
+        return Change(Again(job, rev, job.effective_from, nowhere=False), ends=DONE)
     effective_from = max(job.effective_from, newest.effective_from) if same else now
     if job.schedule == ONCE and job.at is None:  # its tick must not get another name
         effective_from = job.effective_from
-    return Change(Again(job.id, rev, effective_from, nowhere=False), _past(job, newest, effective_from))
+    return Change(Again(job, rev, effective_from, nowhere=False), _past(job, newest, effective_from))
 
 
 def absent(job: Job, now: datetime) -> Change:
     """Of a job that has none: it was removed, or is done, or never was on a node. None of its past is replayed."""
     if job.schedule == ONCE and job.enabled and once(job) <= now:
-        return Change(Again(job.id, job.rev + 1, job.effective_from, nowhere=True), ends=True)
+        return Change(Again(job, job.rev + 1, job.effective_from, nowhere=True), ends=DONE)
+    if isolation.goes_on(job) and job.assigned_node is not None:
+        return Change(Again(job, job.rev + 1, job.effective_from, nowhere=True), ends=REMOVED)
     keeps = job.schedule == ONCE and job.at is None
     effective_from = job.effective_from if keeps else now
     past = [] if keeps else [(job, now, SkipReason.UNVOUCHED)]
-    return Change(Again(job.id, job.rev + 1, effective_from, nowhere=True), past)
+    return Change(Again(job, job.rev + 1, effective_from, nowhere=True), past)
 
 
 def _past(job: Job, newest: Spec, effective_from: datetime) -> list[Past]:
@@ -172,12 +181,9 @@ def _apply(connection: Connection, job: Job, change: Change, now: datetime, done
     for period, until, reason in change.past:
         schedules.note(connection, period, until, reason)
     done.again += 1
-    if change.ends:
+    if change.ends is not None:
         jobs.finish(connection, job.id, now, JobStatus.ERROR)
-        text = (
-            f"job {job.id} ({job.name}) may have had its one tick, and has ended: run it again if it has not"
-        )
-        _say(connection, done, job.id, text, now)
+        _say(connection, done, job.id, f"job {job.id} ({job.name}) {change.ends}", now)
         return
     detail = f"{job.name}: published again, as rev {change.again.rev}"
     audit.add(connection, actor=ACTOR, action="restored", job_id=job.id, detail=detail, now=now)

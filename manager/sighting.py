@@ -8,7 +8,7 @@ from typing import TypeVar
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Node, Tree
 from cronkeeper.common.facts import Facts
-from cronkeeper.common.model import ONLY, Claim, ClaimName, Spec, Unfinished, decode
+from cronkeeper.common.model import ONLY, Claim, Spec, Unfinished, decode
 from cronkeeper.common.records import Record
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class Sighting:
     abroad: list[Unfinished] = field(default_factory=list)
     """The runs that go on, by a claim which is not their node's."""
     copies: dict[tuple[int, int], str] = field(default_factory=dict)
-    """Of jobs that are on every node, the copies that are on one, and that node."""
+    """Of jobs that are on every node, the copies that have a claim, and the node of each; "": it is parked."""
     nodes: set[str] = field(default_factory=set)
     """Those that hold a claim, or have a run that a claim lists."""
     highest: int = 0
@@ -57,8 +57,8 @@ def _see_jobs(tree: Tree, names: Sequence[str], seen: Sighting) -> None:
     parked = _below(tree, [paths.PARKED])
     seen.claimed |= {_job_of(path.rpartition("/")[2]) for path in (*claims, *parked)}
     seen.nodes |= {_holder(path) for path in claims}
-    there = {ClaimName.parse(path.rpartition("/")[2]): _holder(path) for path in claims}
-    seen.copies = {(name.job_id, name.copy): node for name, node in there.items() if name.copy != ONLY}
+    there = [(*path.rpartition("/")[2].split(".")[:2], _holder(path)) for path in (*parked, *claims)]
+    seen.copies = {(int(job_id), int(copy)): node for job_id, copy, node in there if int(copy) != ONLY}
     for _, spec in _read(tree, _below(tree, [paths.specs(name) for name in names]), Spec):
         seen.specs.setdefault(spec.job_id, []).append(spec)
     for path, claim in _read(tree, [*claims, *parked], Claim):

@@ -70,7 +70,7 @@ class Alone:
             name=str(held.name),
             spec=held.spec,
             newest=held.newest,
-            count=(held.sent is not None) if before is None else before.count + 1,
+            count=int(held.sent is not None) if before is None else before.count + 1,
             known=tuple(sorted(listed if before is None else listed.union(before.known))),
             watermark=held.claim.watermark if before is None else before.watermark,
             claim=claim,

@@ -103,6 +103,7 @@ class Table:
             self._next_find = clock + RETRY
         self._watch.look(clock, alive=self._crond.alive, canaries=self._spool.canaries())
         if self._watch.wants_writing(clock) or clock >= self._once_more:
+            self._once_more = math.inf
             self._times += 1
             self._dirty = True
 

@@ -71,6 +71,28 @@ def begin(conn: Connection, nodes: Iterable[tuple[Key, str]], now: datetime) -> 
     return {key: found[key] for key in wanted}
 
 
+def open_keys(conn: Connection) -> set[Key]:
+    """Of all copies that count."""
+    return {
+        (row.job_id, row.copy) for row in conn.execute(sa.select(copy.c.job_id, copy.c.copy).where(_OPEN))
+    }
+
+
+def begin_anew(conn: Connection, key: Key, now: datetime) -> None:
+    """A copy that is on no node counts from now on."""
+    gen = sa.case((copy.c.gen == LOST, copy.c.gen), else_=None)
+    which = sa.and_(copy.c.job_id == key[0], copy.c.copy == key[1], _OPEN)
+    conn.execute(sa.update(copy).where(which).values(since=now, gen=gen, published_rev=0))
+
+
+def end_forgotten(conn: Connection, now: datetime) -> None:
+    """The copies of nodes that were forgotten count no more, wherever their claims are."""
+    known = sa.select(node.c.number).where(node.c.number.is_not(None)).scalar_subquery()
+    gone = set(conn.scalars(sa.select(copy.c.copy).where(_OPEN, copy.c.copy.not_in(known)).distinct()))
+    if gone:
+        end(conn, gone, now)
+
+
 def end(conn: Connection, numbers: Collection[int], now: datetime) -> None:
     """The nodes of these numbers were forgotten: their copies count no more."""
     which = sa.and_(_OPEN, copy.c.copy.in_(sorted(numbers)))

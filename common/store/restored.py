@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from cronkeeper.common.errors import Conflict
 from cronkeeper.common.ledger import Span
 from cronkeeper.common.model import Concurrency, Copies, Job, JobType, NewJob, RunState, Spec
 
@@ -40,7 +41,8 @@ _NOBODY = NewJob(
 class Again:
     """A job that is to be published again: as this rev, and nothing is due of it before `effective_from`."""
 
-    job_id: int
+    job: Job
+    """As it was read."""
     rev: int
     effective_from: datetime
     nowhere: bool
@@ -65,12 +67,14 @@ def newest_deed(conn: Connection) -> datetime:
 
 
 def publish_again(conn: Connection, again: Again, now: datetime) -> None:
-    """Let the leader publish a job, whatever was known of where it is."""
+    """Let the leader publish a job, whatever was known of where it is. Raises: Conflict, where it was edited."""
     values: dict[str, Any] = {"rev": again.rev, "published_rev": 0, "unpublished": True}
     values |= {"effective_from": again.effective_from, "updated_at": now}
     if again.nowhere:
         values |= {"assigned_node": None, "gen": None, "placement": None}
-    conn.execute(sa.update(job).where(job.c.id == again.job_id).values(values))
+    as_read = sa.and_(job.c.id == again.job.id, job.c.rev == again.job.rev)
+    if conn.execute(sa.update(job).where(as_read).values(values)).rowcount != 1:
+        raise Conflict(f"job {again.job.id} was edited meanwhile: all is looked at again")
 
 
 def put_back(conn: Connection, spec: Spec, now: datetime) -> None:
@@ -106,11 +110,17 @@ def let_in(conn: Connection, names: Collection[str], now: datetime) -> list[str]
     return new
 
 
-def know_copies(conn: Connection, there: Mapping[tuple[int, int], str], since: datetime) -> None:
-    """Each node goes by the number that its copies have; those that are not known count from `since` on."""
-    for name, number in {name: number for (_, number), name in there.items()}.items():
+def know_copies(conn: Connection, there: Mapping[tuple[int, int], str], gap: Span) -> None:
+    """Each node goes by the number that its copies have; those that are not known count from the gap's begin on.
+
+    `there` are those that have a claim, see `Sighting`. All others count from now on: what they ran nobody knows.
+    """
+    on_nodes = {key: name for key, name in there.items() if name != ""}
+    for name, number in {name: number for (_, number), name in on_nodes.items()}.items():
         conn.execute(sa.update(node).where(node.c.name == name).values(number=number))
-    copies.begin(conn, there.items(), since)
+    copies.begin(conn, on_nodes.items(), gap.since)
+    for key in copies.open_keys(conn) - there.keys():
+        copies.begin_anew(conn, key, gap.until)
 
 
 def lose_runs(conn: Connection, listed: Collection[str], reason: str, now: datetime) -> int:

@@ -78,5 +78,5 @@ def test_nothing_begins_twice_and_all_comes_to_an_end(seed: int, store: Store, t
     later = sorted(chance.uniform(kept + TOLD, scenario.lasts - 5) for _ in range(chance.choice([1, 1, 2])))
     stage.put_back_at(kept, *later)
     history = stage.play()
-    found = judge(history, scenario, stage.cluster, stage.people)
+    found = judge(history, scenario, stage.cluster)
     assert [each for each in found if not is_forgotten(each)] == []
