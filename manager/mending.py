@@ -63,11 +63,28 @@ class Change:
 
 
 def mend(connection: Connection, there: Sighting, span: Span) -> Mended:
-    """Write it all. The caller has made sure that nobody else does."""
+    """Write it all. The caller has made sure that nobody else does. Raises: Conflict, where people did."""
     done = Mended(span)
     restored.number_above(
         connection, there.highest, span.until
     )  # first: what is numbered anew must not meet another
+    known = _mend_jobs(connection, there, done)
+    done.runs = restored.lose_runs(connection, there.runs, LOST, span.until)
+    # SQL may have forgotten that these have ended: what it calls unfinished, and nobody has, the auditor finds.
+    abroad = [report for run in there.abroad if (report := _unfinished(run)).job_id in known]
+    runs.record_many(connection, abroad, span.until)
+    for name in restored.let_in(connection, there.nodes, span.until):
+        text = (
+            f"node {name} is in the fleet again, without its key: add it again, until then its reports wait"
+        )
+        _say(connection, done, None, text, span.until)
+    restored.know_copies(connection, there.copies, span)
+    return done
+
+
+def _mend_jobs(connection: Connection, there: Sighting, done: Mended) -> set[int]:
+    """Returns the numbers of all that SQL knows then."""
+    span = done.span
     known, ended = restored.open_and_ended(connection, there.specs)
     for job in known:
         specs = there.specs.get(job.id, [])
@@ -80,22 +97,12 @@ def mend(connection: Connection, there: Sighting, span: Span) -> Mended:
         revs = [spec.rev for spec in there.specs[job.id]]
         again = Again(job, max(job.rev, *revs) + 1, job.effective_from, nowhere=False)
         restored.publish_again(connection, again, span.until)
-    for job_id in sorted(there.specs.keys() - {job.id for job in (*known, *ended)}):
+    forgotten = there.specs.keys() - {job.id for job in (*known, *ended)}
+    for job_id in sorted(forgotten):
         newest = max(there.specs[job_id], key=lambda spec: spec.rev)
         restored.put_back(connection, newest, span.until)
         _say(connection, done, job_id, f"job {job_id} ({newest.name}) is known again by its spec", span.until)
-    done.runs = restored.lose_runs(connection, there.runs, LOST, span.until)
-    # SQL may have forgotten that these have ended: what it calls unfinished, and nobody has, the auditor finds.
-    jobs_known = {job.id for job in (*known, *ended)} | there.specs.keys()
-    abroad = [report for run in there.abroad if (report := _unfinished(run)).job_id in jobs_known]
-    runs.record_many(connection, abroad, span.until)
-    for name in restored.let_in(connection, there.nodes, span.until):
-        text = (
-            f"node {name} is in the fleet again, without its key: add it again, until then its reports wait"
-        )
-        _say(connection, done, None, text, span.until)
-    restored.know_copies(connection, there.copies, span)
-    return done
+    return forgotten | {job.id for job in (*known, *ended)}
 
 
 def compare(job: Job, specs: Sequence[Spec], now: datetime) -> Change | None:

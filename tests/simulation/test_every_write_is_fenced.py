@@ -17,16 +17,17 @@ from support.promise import blank
 import cronkeeper.manager
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Check, Create, Node, Op, SetData
-from cronkeeper.common.model import Concurrency
+from cronkeeper.common.model import Concurrency, Copies
 from cronkeeper.common.store.store import Store
 
 MANAGER = Path(cronkeeper.manager.__file__).parent
-OF_THE_FRONT_DESK = {"desk", "nodes", "jobs", "runs", "tokens", "reports", "ledger"}
+OF_THE_FRONT_DESK = {"desk", "nodes", "jobs", "runs", "tokens", "reports", "ledger", "pauses"}
 READ_ONLY = {
     "forgotten.park",
     "intake.take",
     "leader._look",
     "moves._look",
+    "copies._of_known",
     "restoring.claims",
     "put_back.set_right",
 }
@@ -36,7 +37,7 @@ ELECTS = {"leadership._win", "leadership._begin", "put_back._mend"}
 ON_REFUSAL = {"publish._check_epoch"}
 BY_THE_STORE = {"mark.keep", "leadership._note"}
 """What it calls there fences."""
-ON_ITS_OWN = {"retention", "auditor", "strays"}
+ON_ITS_OWN = {"retention", "auditor", "strays", "one_shots"}
 """They have their own loops, and tests of their own."""
 
 
@@ -132,13 +133,20 @@ def a_life(fleet: Fleet, store: Store) -> None:
     fleet.go(60)
     fleet.undrain("beta")
     fleet.go(150)  # evened out
+    everywhere = fleet.submit(schedule=NEVER, copies=Copies.ALL)
+    fleet.pause("beta")
+    fleet.go(10)
+    fleet.resume("beta")
+    fleet.go(10)
     asked = fleet.submit(schedule=NEVER, node="alpha")
     fleet.go(2)
     fleet.power_off("alpha")
     fleet.request(asked)
     fleet.go(80)
     fleet.forget("alpha")
-    fleet.go(30)
+    fleet.go(20)
+    fleet.remove(everywhere)
+    fleet.go(10)
     put_back(store, copy)
     fleet.go(20)
     fleet.lose_tree(fleet.copy_tree() | {paths.MARK: Node(b"1", 1, 0)})
