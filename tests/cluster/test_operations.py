@@ -147,6 +147,15 @@ def test_a_node_gets_another_key(fleet: Fleet) -> None:
     fleet.client.call("DELETE", f"/jobs/{job}")
 
 
+def test_a_node_that_is_paused_and_resumed_works_again(fleet: Fleet) -> None:
+    said = fleet.operator.follow("Pause a node")
+    assert f"node {NEW} is paused; what runs goes on" in said
+    assert f"node {NEW} is resumed" in said
+    job = fleet.create(command="true", node=NEW)
+    fleet.works(job)
+    fleet.client.call("DELETE", f"/jobs/{job}")
+
+
 def test_the_jobs_of_a_node_that_is_removed_go_elsewhere(fleet: Fleet) -> None:
     moving = fleet.create(command="true", schedule="@yearly", requires={"disk": "ssd"})
     wait_until(lambda: fleet.where(moving) == NEW, 15)
