@@ -189,8 +189,8 @@ class NewJobSchema(Strict):
         by_value=fields.String,
         metadata=about(
             "What a node does with a run when it is cut off for so long that others give the run up: by default "
-            "finish, it goes on; stop, it is ended; run, the job's ticks go on beginning there too: only with "
-            "node, and not with on_node_loss rerun."
+            "finish, it goes on; stop, it is ended; run, the job's ticks go on beginning there too: only with node "
+            "or copies all, and not with on_node_loss rerun."
         ),
     )
 
