@@ -23,6 +23,7 @@ Begin = Callable[..., "subprocess.Popen[str]"]
 def begin() -> Iterator[Begin]:
     """Starts a guard over a command; what is still there at the end is killed."""
     begun: list[subprocess.Popen[str]] = []
+    heeded = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever started the tests may have had it ignored
 
     def start(*command: str, before: Sequence[str] = ()) -> "subprocess.Popen[str]":
         words = [*before, sys.executable, "-I", "-S", guard.__file__, *command]
@@ -35,6 +36,7 @@ def begin() -> Iterator[Begin]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate(timeout=10)
+    signal.signal(signal.SIGHUP, heeded)
 
 
 def pids(path: Path) -> list[int]:
