@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from cronkeeper.common.schedule import ONCE, Timed
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
@@ -35,6 +37,13 @@ class Pauses:
         """Since when nothing begins on a node; None where it may."""
         return min((each for each in (self.nodes.get(node), self.fleet) if each is not None), default=None)
 
+    def until(self, node: str | None, now: datetime) -> datetime | None:
+        """Before when nothing may have fallen due that is to begin on a node: now, or where it is not paused, when
+        it was resumed last; None: it never was. With no node this is about the fleet."""
+        if self.fleet is not None or node in self.nodes:
+            return now
+        return max(self._ends(node), default=None)
+
     def told(self, node: str, before: Pause | None, now: datetime) -> Pause | None:
         """What a node is to be told that was told `before`; the same where nothing is new.
 
@@ -45,8 +54,15 @@ class Pauses:
             return before if before is not None and before.goes_on else Pause(since=since)
         if before is None or not before.goes_on:
             return before
-        ends = [each for each in (self.resumed.get(node), self.fleet_resumed) if each is not None]
+        ends = [each for each in self._ends(node) if each > before.since]
         # SQL may have been put back to a day before the pause: then it ends now.
-        return Pause(
-            since=before.since, until=max([each for each in ends if each > before.since], default=now)
-        )
+        return Pause(since=before.since, until=max(ends, default=now))
+
+    def _ends(self, node: str | None) -> list[datetime]:
+        ends = (None if node is None else self.resumed.get(node), self.fleet_resumed)
+        return [each for each in ends if each is not None]
+
+
+def waits_for_resumption(job: Timed) -> bool:
+    """Whether its one tick is not skipped in a pause: it is due as soon as it is sent, as a run by hand."""
+    return job.schedule == ONCE and job.at is None

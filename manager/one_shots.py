@@ -5,12 +5,13 @@ have heard of that edit before the end came in, and the node after it.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.model import ONLY, Claim, Job, Run, RunState
 from cronkeeper.common.schedule import once
@@ -56,11 +57,18 @@ class OneShots:
         if over:
             self._tree.sync()
             claims = claims_of(self._tree, {(each.job.id, ONLY) for each in over})
+            heard = self._heard(claims.values(), now - self._patience)
             for each in over:
-                if _done(claims.get((each.job.id, ONLY))):
+                if _done(claims.get((each.job.id, ONLY)), heard):
                     self._end(each, epoch, now)
         self._after = found[-1].id if len(found) == JOBS else None
         return self._after is None
+
+    def _heard(self, claims: Iterable[tuple[str, Claim]], since: datetime) -> set[str]:
+        """Of the nodes that may go on by themselves those that have been live since then: what they did is told."""
+        names = sorted({node for node, claim in claims if claim.alone})
+        signs = zip(names, self._tree.get_many([paths.live(name) for name in names]), strict=True)
+        return {name for name, sign in signs if sign is not None and sign.modified < since.timestamp()}
 
     def _find(self, connection: Connection, now: datetime) -> tuple[Sequence[Job], Sequence[_Over]]:
         assert self._after is not None
@@ -99,6 +107,9 @@ def _all_over(runs: Sequence[Run], old: datetime) -> bool:
     return (last.created_at if last.ended_at is None else last.ended_at) < old
 
 
-def _done(found: tuple[str, Claim] | None) -> bool:
-    """Whether nothing of it goes on or waits. Where there is no claim nobody can tell."""
-    return found is not None and all(run.outcome is not None for run in found[1].unfinished)
+def _done(found: tuple[str, Claim] | None, heard: Collection[str]) -> bool:
+    """Whether nothing of it goes on or waits. Where there is no claim nobody can tell, nor while a node that may go
+    on by itself has not been heard: it may have begun a run, and have the next attempt on its disk alone."""
+    if found is None or (found[1].alone and found[0] not in heard):
+        return False
+    return all(run.outcome is not None for run in found[1].unfinished)

@@ -3,7 +3,8 @@
 SQL knows at which mark the tree was seen last. A tree below it has forgotten claims, or tells of older ones: these
 are taken out of it before anyone may act on them, and all jobs wait to be published again. Each does until the node
 that had it, and every one where SQL knows of a run that goes on, has told what is on its own disk, or for
-`run_lease`: then what it ran may be unknown, and ticks of that time are skipped rather than run twice.
+`run_lease`: then what it ran may be unknown, and ticks of that time are skipped rather than run twice. What fell
+due before the last pause of the node, or of the fleet, was over is skipped here: word of it went with the tree too.
 """
 
 import logging
@@ -29,9 +30,10 @@ from cronkeeper.common.model import (
     decode,
     replace,
 )
+from cronkeeper.common.pauses import Pauses, waits_for_resumption
 from cronkeeper.common.records import Record
 from cronkeeper.common.schedule import undone
-from cronkeeper.common.store import copies, jobs, runs
+from cronkeeper.common.store import copies, jobs, pauses, runs
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager.board import Board
 from cronkeeper.manager.placement import JobKey
@@ -87,8 +89,10 @@ class Restoring:
             claim = _claim(job, records, known.newest.get(key), ended)
             left = tuple(self._left(run, board) for run in known.going_on[key] if run.node not in told)
             claim = replace(claim, unfinished=claim.unfinished + left)
-            vouched = ran[key] <= told.keys()
-            claims[key] = claim if vouched else _unvouched(job, claim, when.now)
+            if ran[key] <= told.keys():
+                claims[key] = _paused(job, claim, known.pauses.until(self.owners[key], when.now))
+            else:
+                claims[key] = _passed_over(job, claim, when.now, SkipReason.UNVOUCHED)
         return claims
 
     def _may_have_run(self, key: JobKey, board: Board) -> frozenset[str | None]:
@@ -137,10 +141,11 @@ class Restoring:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What SQL knows of jobs: the last tick of each, and its runs that have not ended."""
+    """What SQL knows of jobs: the last tick of each, and its runs that have not ended; and who is paused."""
 
     newest: Mapping[JobKey, datetime]
     going_on: Mapping[JobKey, list[Run]]
+    pauses: Pauses
 
 
 def _known(keys: Sequence[JobKey], connection: Connection) -> _Known:
@@ -153,7 +158,7 @@ def _known(keys: Sequence[JobKey], connection: Connection) -> _Known:
     newest = runs.newest_ticks(connection, keys)
     for key in since.keys() & set(keys):
         newest[key] = max(newest.get(key, since[key]), since[key])
-    return _Known(newest, going_on)
+    return _Known(newest, going_on, pauses.read(connection))
 
 
 def _ended(told: Mapping[str | None, Mapping[JobKey, Record]], connection: Connection) -> dict[str, Run]:
@@ -181,10 +186,17 @@ def _goes_on(job: Job, run: Unfinished, known: Mapping[str, Run]) -> Unfinished 
     return following(run, end, {job.id: job})
 
 
-def _unvouched(job: Job, claim: Claim, now: datetime) -> Claim:
-    """Nobody can say what became of the ticks between what is known and now."""
-    span = undone(job, claim.watermark, now)
+def _paused(job: Job, claim: Claim, until: datetime | None) -> Claim:
+    """The claim without what fell due in the node's last pause, of which it may never be told."""
+    if until is None or waits_for_resumption(job):
+        return claim
+    return _passed_over(job, claim, until, SkipReason.PAUSED)
+
+
+def _passed_over(job: Job, claim: Claim, until: datetime, reason: SkipReason) -> Claim:
+    """The claim with what fell due before then, and is not known to be dealt with, as skipped."""
+    span = undone(job, claim.watermark, until)
     if span is None:
         return claim
-    skip = Skip(first=span[0], last=span[1], reason=SkipReason.UNVOUCHED)
+    skip = Skip(first=span[0], last=span[1], reason=reason)
     return replace(claim, watermark=skip.last, skips=(skip,))

@@ -8,8 +8,8 @@ from cronkeeper.common import metrics
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.coordination.watch import ChildWatch
-from cronkeeper.common.model import Claim, Skip, SkipReason, Spec, decode, replace
-from cronkeeper.common.pauses import Pause
+from cronkeeper.common.model import Claim, Skip, SkipReason, decode, replace
+from cronkeeper.common.pauses import Pause, waits_for_resumption
 from cronkeeper.common.schedule import ONCE, next_tick, undone
 from cronkeeper.worker.assignment import Held
 
@@ -63,7 +63,7 @@ class Pausing:
         A job that came here after the pause is none of its business. The one tick of a job that is due as soon as
         it is sent waits instead, as a run by hand does.
         """
-        if self.pause is None or _waits(held.spec):
+        if self.pause is None or waits_for_resumption(held.spec):
             return claim
         until = now - self._on_time + INSTANT
         if self.pause.until is not None:
@@ -88,12 +88,8 @@ class Pausing:
         """
         assert self.pause is not None
         told = BEGINNING if held.claim.watermark is None else held.claim.watermark
-        tick = None if _waits(held.spec) else next_tick(held.spec, told)
+        tick = None if waits_for_resumption(held.spec) else next_tick(held.spec, told)
         if tick is None:
             return None
         first = tick + self._on_time
         return first if told <= self.pause.since else max(first, told + min(LONGEST, told - self.pause.since))
-
-
-def _waits(spec: Spec) -> bool:
-    return spec.schedule == ONCE and spec.at is None

@@ -183,6 +183,9 @@ def note_outcome(conn: Connection, key: Key, moment: datetime, *, bad: bool) -> 
 
 
 def _restate(conn: Connection, job_id: int, moment: datetime | None) -> None:
+    # Another copy's end may come in at this moment: whoever has the job second sees what the first one wrote.
+    # The copy is written before: in the order in which `publish` and `withdraw` write.
+    conn.execute(sa.select(job.c.id).where(job.c.id == job_id).with_for_update())
     bad = conn.scalar(sa.select(copy.c.copy).where(copy.c.job_id == job_id, _OPEN, copy.c.bad).limit(1))
     status = JobStatus.SCHEDULED if bad is None else JobStatus.ERROR
     open_ = sa.and_(job.c.id == job_id, job.c.ended_at.is_(None), job.c.status != status)

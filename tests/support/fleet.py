@@ -258,9 +258,12 @@ class Fleet:
         return {path: node for path, node in self.server._core._nodes.persistent() if path != "/"}
 
     def lose_tree(self, copy: dict[str, TreeNode] | None = None) -> None:
-        """ZooKeeper is there again with nothing in it, or with what it held once: every session is over."""
+        """ZooKeeper is there again with nothing in it, or with what it held once: every session is over.
+
+        Whoever had left a watch is woken, as by kazoo when the state of its session changes.
+        """
         core = self.server._core
-        core._nodes, core._watches = Nodes(copy, self.time.wall), {}
+        core._nodes = Nodes(copy, self.time.wall)
         for session in list(core._sessions):
             self.server.expire(session)
 

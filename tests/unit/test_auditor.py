@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 from support.audited import MINUTE, Audited, set_back, state
 from support.fleet import Fleet
+from support.isolating import ALONE, cut, heal, states
 
 from cronkeeper.common import metrics
 from cronkeeper.common.ledger import Result
@@ -210,3 +211,21 @@ def test_a_one_shot_whose_attempt_waits_or_that_is_paused_is_not_done(audited: A
     assert [fleet.job(job).ended_at for job in (waiting, paused)] == [None, None]
     audited.go(5)
     assert fleet.job(waiting).ended_at is not None
+
+
+def test_a_one_shot_whose_node_is_alone_may_have_an_attempt_that_waits_on_its_disk(audited: Audited) -> None:
+    fleet, alpha = audited.fleet, audited.fleet.machines["alpha"]
+    alpha.exit_code = 7
+    once = ALONE | {"schedule": "@once", "at": fleet.time.now + 2 * MINUTE}
+    job = fleet.submit(**once, retry=Retry(attempts=1, delay=1200.0))
+    fleet.go(60)
+    cut(fleet)
+    fleet.go(90)  # the reports come through
+    assert list(states(fleet).values()) == [RunState.FAILED]
+    audited.go(8)
+    heal(fleet)
+    audited.go(1)
+    assert fleet.job(job).ended_at is None
+    audited.go(15)
+    assert len(fleet.starts()) == 2
+    assert fleet.job(job).status is JobStatus.ERROR

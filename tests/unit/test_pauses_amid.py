@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+import pytest
 from support.fleet import RUN_LEASE, SESSION
 from support.labelled import EACH_MINUTE, NEVER, RUN, TICK, MakeFleet, look
 from support.promise import complaints
@@ -149,6 +150,55 @@ def test_a_tree_that_is_wiped_in_a_pause_is_told_of_it_again(make_fleet: MakeFle
     assert fleet.starts() == [RUN, "1.1.20260301T120700Z.1"]
     paused = [run for run in fleet.runs().values() if (run.reason or "").startswith("paused")]
     assert paused
+
+
+@pytest.mark.parametrize("who", ["alpha", None])
+@pytest.mark.parametrize("back", [True, False])
+@pytest.mark.parametrize("heard", [True, False])
+def test_what_fell_due_in_a_pause_does_not_begin_where_the_tree_is_lost_before_it_is_told_of(
+    make_fleet: MakeFleet, who: str | None, back: bool, heard: bool
+) -> None:
+    """`heard`: its node was told anew that it is paused, and got the job again, before the pause was over."""
+    fleet = make_fleet("alpha")
+    job = fleet.submit(schedule="5 * * * *")
+    hand = fleet.submit(schedule="@once")
+    fleet.pause(who)
+    fleet.go(10)
+    copy = fleet.copy_tree()
+    fleet.until(at(4, 20))
+    fleet.lose_tree(copy if back else None)
+    if heard:
+        fleet.go(1)
+    fleet.resume(who)
+    fleet.until(at(63))
+    told = {run.id: (run.state, run.reason) for run in fleet.runs().values() if run.job_id == job.id}
+    assert told == {"1.1.20260301T120500Z.1": (RunState.SKIPPED, "paused")}
+    assert [run.job_id for run in fleet.runs().values() if run.state is RunState.SUCCEEDED] == [hand.id]
+    fleet.until(at(64, 30))
+    assert fleet.starts()[0] == "1.1.20260301T130500Z.1"
+    assert complaints(fleet) == []
+
+
+def test_what_falls_due_after_a_pause_begins_where_the_tree_was_lost_in_it(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha")
+    fleet.submit(schedule="5 * * * *")
+    fleet.pause()
+    fleet.until(at(3, 50))
+    fleet.resume()
+    fleet.loops["first"].due += 60
+    fleet.until(at(4, -1))
+    fleet.lose_tree()
+    fleet.until(at(6))
+    assert fleet.starts() == ["1.1.20260301T120500Z.1"]
+
+
+def test_up_to_when_nothing_that_fell_due_is_to_begin() -> None:
+    assert Pauses().until("alpha", at(9)) is None
+    assert Pauses(nodes={"alpha": at(1)}).until("alpha", at(9)) == at(9)
+    assert Pauses(nodes={"alpha": at(1)}).until("beta", at(9)) is None
+    assert Pauses(resumed={"alpha": at(2)}, fleet_resumed=at(3)).until("alpha", at(9)) == at(3)
+    assert Pauses(resumed={"alpha": at(2)}).until(None, at(9)) is None
+    assert Pauses(fleet=at(1)).until(None, at(9)) == at(9)
 
 
 def test_a_tree_put_back_to_the_time_of_a_pause_that_is_over_does_not_bring_it_back(

@@ -9,6 +9,7 @@ from support.fleet import RUN_LEASE, SESSION, Fleet
 from support.labelled import EACH_MINUTE, RUN, SECOND, THIRD, MakeFleet
 from support.promise import complaints
 
+from cronkeeper.common.coordination import paths
 from cronkeeper.common.model import RunState
 
 TICK = BEGIN + timedelta(seconds=30)
@@ -120,3 +121,11 @@ def test_a_leader_that_finds_its_tree_as_it_was_publishes_nothing_again(fleet: F
     fleet.restart("first")
     fleet.go(10)
     assert fleet.claims() == before
+
+
+def test_whoever_watches_the_tree_is_woken_by_its_loss(fleet: Fleet) -> None:
+    """As by kazoo, which fires all watches when the state of their session changes."""
+    woken: list[str] = []
+    fleet.desk.tree.watch_children(paths.LIVE, lambda: woken.append(paths.LIVE))
+    fleet.lose_tree()
+    assert woken == [paths.LIVE]

@@ -216,9 +216,9 @@ def test_a_run_that_was_claimed_and_has_not_begun_waits_for_its_job_to_be_publis
             fleet.go(10)
             if restarted:
                 fleet.restart("alpha")
-            fleet.go(10)
+            fleet.go(8)
         assert fleet.starts() == []
-        fleet.go(2)
+        fleet.go(4)  # the leader looks again 20 s after it was told that there is nothing to be made again
     assert fleet.claim(fleet.job_of(1))[1].unfinished
     fleet.until(TICK + timedelta(seconds=50))
     assert states(fleet) == {RUN: RunState.SUCCEEDED}

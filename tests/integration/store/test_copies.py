@@ -1,10 +1,13 @@
 """Copies in SQL: their numbers, what is known of each, and what their job is by that."""
 
+import threading
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy import Connection
-from support.samples import NOW, new_job
+from support.samples import NOW, at_once, new_job
 
 from cronkeeper.common.model import Copies, Job, JobStatus, Node
 from cronkeeper.common.store import copies, jobs, nodes
@@ -99,4 +102,19 @@ def test_a_job_is_in_error_while_one_of_its_copies_is(store: Store, job: Job) ->
     assert status(2, 120, bad=False) is JobStatus.SCHEDULED
     assert status(3, 120, bad=True) is JobStatus.ERROR
     store.transaction(lambda connection: copies.end(connection, [3], NOW))
+    assert store.transaction(lambda connection: jobs.get(connection, job.id)).status is JobStatus.SCHEDULED
+
+
+def test_of_two_ends_that_come_in_at_once_the_second_sees_the_first(store: Store, job: Job) -> None:
+    """SQLite has one writer at a time: there the other one waits from its beginning."""
+    for copy in (2, 3):
+        store.transaction(partial(copies.note_outcome, key=(job.id, copy), moment=NOW, bad=True))
+    both = threading.Barrier(2)
+
+    def end(copy: int, connection: Connection) -> None:
+        copies.note_outcome(connection, (job.id, copy), NOW + timedelta(seconds=60), bad=False)
+        with suppress(threading.BrokenBarrierError):
+            both.wait(1)  # until the other is as far, or can't be because of us
+
+    at_once([partial(store.transaction, partial(end, copy)) for copy in (2, 3)])
     assert store.transaction(lambda connection: jobs.get(connection, job.id)).status is JobStatus.SCHEDULED
