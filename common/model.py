@@ -360,6 +360,9 @@ class Claim:
     alone: bool = False
     """Whether its node may start ticks without asking while it is cut off: the claim does not leave it before that
     was given back."""
+    here_since: float | None = None
+    """Since when the job is on its node, in seconds since 1970 by the tree's clock; 0: unknown. None: since its
+    spec was written, for it was published there but once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -198,6 +198,14 @@ def _of_moment(schedule: str, timezone: str, moment: datetime, most: int) -> tup
     return tuple(islice(instants.ticks(_fields(schedule), ZoneInfo(timezone), moment), most))
 
 
+def tick_before(job: Timed, before: datetime) -> datetime | None:
+    """The last tick earlier than `before`, in UTC; None where there is none."""
+    first = _first_after(job, None)
+    if first is None or first >= before:
+        return None
+    return first if job.schedule == ONCE else _latest_before(job, before)
+
+
 def ticks_between(of: Recurring, begin: datetime, end: datetime) -> Iterator[datetime]:
     """The instants from `begin` to before `end`, oldest first."""
     ticks = _ticks(of, begin - _INSTANT) if begin < end else ()
@@ -261,9 +269,14 @@ def _first_after(job: Timed, watermark: datetime | None) -> datetime | None:
 
 def _last(job: Timed, after: datetime, before: datetime) -> datetime | None:
     """The last tick later than `after` and earlier than `before`: looked for from there, for there may be many."""
-    assert job.schedule is not None
     if before <= after or next(_ticks(job, after)) >= before:
         return None
+    return _latest_before(job, before)
+
+
+def _latest_before(job: Timed, before: datetime) -> datetime:
+    """The last tick earlier than `before`, where there is one."""
+    assert job.schedule is not None
     each = every.period(job.schedule)
     if each is not None:
         return every.last_tick(each, job.effective_from, before)

@@ -220,9 +220,23 @@ def _carried(move: Move, target: Placed, source: Source | None) -> bytes:
         claim = source.claim.data
     else:
         claim = edits.carried(source.claim.data, source.spec.data, move.job)
+    if source is not None:
+        claim = _dated(claim, None if move.leaves else source.spec)
     if move.job is None:
         return claim
     return _marked(claim, move, target, move.job)
+
+
+def _dated(claim: bytes, stood: Node | None) -> bytes:
+    """The claim, saying since when the job is on its node, where its spec `stood` there before."""
+    try:
+        before = decode(claim, Claim)
+    except ValueError:
+        return claim
+    since = None
+    if stood is not None:
+        since = stood.modified if before.here_since is None else before.here_since
+    return claim if since == before.here_since else encode(replace(before, here_since=since))
 
 
 def _marked(claim: bytes, move: Move, target: Placed, job: Job) -> bytes:

@@ -42,7 +42,7 @@ class Held:
     owed: bool = False
     """The claim was brought together with what was written here, and the tree is to be told before all else."""
     since: float = 0.0
-    """When it was published here, in seconds since 1970 by the tree's clock; 0: unknown."""
+    """Since when the job is here, in seconds since 1970 by the tree's clock; 0: unknown."""
 
     @property
     def key(self) -> JobKey:
@@ -206,7 +206,8 @@ class Assignment:
                 continue
             try:
                 held = Held(name, decode(spec.data, Spec), decode(claim.data, Claim), claim.version)
-                held.since = spec.modified  # it is written once
+                came = held.claim.here_since
+                held.since = spec.modified if came is None else came  # a spec is written once
             except ValueError as error:
                 log.error("claim %s can't be read, so the job does not run here: %s", name, error)
                 continue

@@ -9,7 +9,7 @@ from support.promise import complaints
 
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Create
-from cronkeeper.common.model import LiveNode, OnNodeLoss, RunState, decode, encode
+from cronkeeper.common.model import CatchUp, Copies, LiveNode, OnNodeLoss, RunState, decode, encode
 from cronkeeper.common.pauses import Pause, Pauses
 from cronkeeper.common.store.nodes import Roll
 from cronkeeper.manager.board import Board
@@ -80,6 +80,61 @@ def test_a_job_that_comes_after_the_pause_of_its_new_node_keeps_what_waited_else
     """beta was paused while the tick fell due on alpha, which had died; the job comes when beta is not any more."""
     fleet = make_fleet("alpha", "beta")
     job = fleet.submit(schedule="1 * * * *", node="alpha")
+    fleet.go(3)
+    fleet.pause("beta")
+    fleet.until(at(0, -1))
+    fleet.power_off("alpha")
+    fleet.until(at(0, 10))
+    fleet.resume("beta")
+    fleet.until(at(0, 20))
+    fleet.change(job, node=None)
+    fleet.go(20)
+    assert fleet.machines["beta"].starts == [RUN]
+
+
+def test_an_edit_right_after_the_resumption_lets_no_tick_of_the_pause_begin(make_fleet: MakeFleet) -> None:
+    """The job is published anew after the pause, and was there before it."""
+    fleet = make_fleet("alpha")
+    job = fleet.submit(schedule=EACH_MINUTE)
+    fleet.until(at(0, 5))
+    fleet.pause("alpha")
+    fleet.until(at(4, 30))
+    fleet.resume("alpha")
+    fleet.time.seconds += 0.02
+    fleet.change(job, command="true # edited")
+    fleet.go(2)
+    fleet.change(job, command="true # edited again")
+    fleet.until(at(5, 30))
+    assert fleet.starts() == [RUN, "1.1.20260301T120600Z.1"]
+    assert complaints(fleet) == []
+
+
+def test_nor_does_one_that_a_node_finds_when_it_is_back(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha", "beta")
+    job = fleet.submit(schedule=EACH_MINUTE, copies=Copies.ALL, catch_up=CatchUp.ALL)
+    fleet.until(at(0, 5))
+    fleet.pause("alpha")
+    fleet.until(at(1, 30))
+    fleet.stop("alpha")
+    fleet.until(at(3, 30))
+    fleet.resume("alpha")
+    fleet.go(8)
+    fleet.change(job, command="true # edited")
+    fleet.until(at(4, 30))
+    fleet.work("alpha")
+    fleet.until(at(5, 30))
+    begun = [run.split(".")[2] for run in fleet.machines["alpha"].starts]
+    assert begun == [f"20260301T120{minute}00Z" for minute in (1, 5, 6)]
+
+
+def test_a_job_that_was_edited_where_it_was_and_comes_after_the_pause_keeps_what_waited_elsewhere(
+    make_fleet: MakeFleet,
+) -> None:
+    """Since when it was on alpha says nothing of beta."""
+    fleet = make_fleet("alpha", "beta")
+    job = fleet.submit(schedule="1 * * * *", node="alpha")
+    fleet.go(3)
+    fleet.change(job, command="true # edited")
     fleet.go(3)
     fleet.pause("beta")
     fleet.until(at(0, -1))
