@@ -7,6 +7,9 @@ from typing import Any
 from support.fleet import Fleet
 from support.isolating import ALONE, cut, heal, minute, ran, succeeded
 from support.labelled import TICK
+from support.promise import complaints
+
+from cronkeeper.common.coordination import paths
 
 LATER = ALONE | {"schedule": "*/5 * * * *"}
 
@@ -57,3 +60,61 @@ def test_a_record_of_a_claim_that_may_have_landed_is_gone_on_from(fleet: Fleet) 
     minute(fleet, 5)
     fleet.go(25)
     succeeded(fleet, 1, 2, 3, 4, 5)
+
+
+def test_a_paused_node_stays_paused_when_its_daemon_is_started_again(fleet: Fleet) -> None:
+    fleet.submit(**ALONE)
+    minute(fleet, 1)
+    fleet.pause("alpha")
+    minute(fleet, 2)
+    cut(fleet)
+    minute(fleet, 4)
+    restart_alone(fleet)
+    minute(fleet, 7)
+    assert fleet.starts() == ran(1)
+    heal(fleet)
+    minute(fleet, 9)
+    assert fleet.starts() == ran(1)
+    assert complaints(fleet) == []
+
+
+def test_a_pause_that_is_heard_of_between_two_cuts_is_known_to_the_next_daemon(fleet: Fleet) -> None:
+    fleet.submit(**ALONE)
+    minute(fleet, 1)
+    cut(fleet)
+    minute(fleet, 2)
+    fleet.pause("alpha")
+    fleet.go(25)
+    pausing = fleet.daemons["alpha"].worker._pausing  # type: ignore[union-attr]
+    heard = pausing.heard
+
+    def heard_and_cut() -> None:
+        heard()
+        cut(fleet)
+
+    pausing.heard = heard_and_cut
+    heal(fleet)
+    fleet.go(2)
+    assert pausing.goes_on
+    restart_alone(fleet)
+    minute(fleet, 6)
+    assert fleet.starts() == ran(1, 2)
+
+
+def test_nothing_goes_on_before_it_is_known_whether_the_node_is_paused(fleet: Fleet) -> None:
+    fleet.submit(**ALONE)
+    minute(fleet, 1)
+    fleet.pause("alpha")
+    minute(fleet, 3)
+    fleet.restart("alpha")
+    tree = fleet.daemons["alpha"].tree
+    get_many = tree.get_many
+
+    def lost(wanted: Sequence[str]) -> Any:
+        if paths.pause("alpha") in wanted:
+            cut(fleet)
+        return get_many(wanted)
+
+    tree.get_many = lost  # type: ignore[method-assign]
+    minute(fleet, 6)
+    assert fleet.starts() == ran(1)
