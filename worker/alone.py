@@ -16,6 +16,7 @@ from cronkeeper.common.clock import same_boot
 from cronkeeper.common.model import Claim, ClaimName, Spec, decode, encode, replace
 from cronkeeper.common.pauses import Pause
 from cronkeeper.worker.assignment import Fate, Held, JobKey, Write
+from cronkeeper.worker.clocks import Measured
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class OfNode:
 
     boot_id: str
     pause: Pause | None
+    clock: Measured | None
 
 
 class Alone:
@@ -69,12 +71,12 @@ class Alone:
         self._load()
         self.node = self._load_node()
 
-    def keep(self, pause: Pause | None) -> bool:
+    def keep(self, pause: Pause | None, clock: Measured | None) -> bool:
         """Write down what is known of the node; False where that can't be: then nothing of before counts either.
 
         Not for good, as claims are: after a reboot nothing goes on by it.
         """
-        node = OfNode(boot_id=self._boot_id, pause=pause)
+        node = OfNode(boot_id=self._boot_id, pause=pause, clock=clock)
         if node != self.node:
             path = self._folder / NODE
             self.node = node if self._write(path, node, durable=False) else None

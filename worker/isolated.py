@@ -47,6 +47,9 @@ class Isolated:
         self._idle = False
         held.merge = self._merge
         claiming.pausing.heard = self._heard
+        node, clocks = parts.alone.node, parts.standing.clocks
+        if node is not None and node.clock is not None and clocks.measured is None:
+            clocks.recall(node.clock)
 
     def go_on(self, now: datetime, drop: Callable[[JobKey], None]) -> bool:
         """A round, where the lease is over; False where nothing may go on. `drop`: it waits for no place there."""
@@ -139,7 +142,7 @@ class Isolated:
         return found
 
     def _keep(self) -> bool:
-        return self._parts.alone.keep(self._claiming.pausing.pause)
+        return self._parts.alone.keep(self._claiming.pausing.pause, self._parts.standing.clocks.measured)
 
     def _heard(self) -> None:
         if self._parts.alone.records:

@@ -118,3 +118,35 @@ def test_nothing_goes_on_before_it_is_known_whether_the_node_is_paused(fleet: Fl
     tree.get_many = lost  # type: ignore[method-assign]
     minute(fleet, 6)
     assert fleet.starts() == ran(1)
+
+
+def test_a_clock_that_is_known_to_be_wrong_is_so_for_the_next_daemon(fleet: Fleet) -> None:
+    fleet.submit(**ALONE)
+    minute(fleet, 1)
+    cut(fleet)
+    minute(fleet, 2)
+    fleet.machines["alpha"].wall_offset = 600.0
+    fleet.go(60)
+    assert fleet.starts() == ran(1, 2)
+    restart_alone(fleet)
+    fleet.go(60)
+    assert fleet.starts() == ran(1, 2)
+    fleet.machines["alpha"].wall_offset = 0.0
+    minute(fleet, 6)
+    assert fleet.starts() == ran(1, 2, 4, 5, 6)
+    heal(fleet)
+    minute(fleet, 7)
+    assert fleet.starts() == ran(1, 2, 4, 5, 6, 7)
+    assert complaints(fleet) == []
+
+
+def test_by_a_clock_that_was_never_measured_nothing_goes_on(fleet: Fleet) -> None:
+    fleet.submit(**ALONE)
+    minute(fleet, 1)
+    fleet.stop("alpha")
+    fleet.machines["alpha"].wall_offset = 20.0
+    fleet.work("alpha")
+    standing = fleet.daemons["alpha"].worker._parts.standing  # type: ignore[union-attr]
+    standing.may_claim = lambda *_: cut(fleet)  # type: ignore[assignment, func-returns-value]
+    minute(fleet, 4)
+    assert fleet.starts() == ran(1)
