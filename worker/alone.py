@@ -7,18 +7,23 @@ is started by it, and goes when the tree has been told. The rounds by it are in 
 import logging
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from cronkeeper.common.clock import same_boot
 from cronkeeper.common.model import Claim, ClaimName, Spec, decode, encode, replace
+from cronkeeper.common.pauses import Pause
 from cronkeeper.worker.assignment import Fate, Held, JobKey, Write
+from cronkeeper.worker.clocks import Measured
 
 log = logging.getLogger(__name__)
 
 RETIRED = ".left"
 """Behind the name of a file by which nothing more is started, until the tree has been told."""
+NODE = "node"
+"""The file that counts for all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +49,17 @@ class Local:
         return self.spec.job_id, self.spec.copy
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfNode:
+    """What the node knew of itself, in that boot, and a daemon that can't ask the tree has to know."""
+
+    boot_id: str
+    pause: Pause | None
+    clock: Measured | None
+
+
 class Alone:
-    """Those of one node. `records` is what the files say."""
+    """Those of one node. `records` is what the files say, and `node` what they say of it; None: nothing."""
 
     def __init__(self, folder: Path, boot_id: str) -> None:
         self._folder = folder
@@ -55,6 +69,21 @@ class Alone:
         self._retired: set[JobKey] = set()
         """Those that nothing more is started by; their files have another name."""
         self._load()
+        self.node = self._load_node()
+
+    def keep(self, pause: Pause | None, clock: Measured | None) -> bool:
+        """Write down what is known of the node; False where that can't be: then nothing of before counts either.
+
+        Not for good, as claims are: after a reboot nothing goes on by it.
+        """
+        node = OfNode(boot_id=self._boot_id, pause=pause, clock=clock)
+        if node != self.node:
+            path = self._folder / NODE
+            self.node = node if self._write(path, node, durable=False) else None
+            if self.node is None:
+                with suppress(OSError):
+                    path.unlink()
+        return self.node is not None
 
     def begin(self, held: Held) -> bool:
         """Have a claim of the tree go on here; False where that can't be written down.
@@ -127,6 +156,9 @@ class Alone:
         for key in gone:
             del self.records[key]
             self._retired.discard(key)
+        if not self.records and self.node is not None:
+            (self._folder / NODE).unlink(missing_ok=True)
+            self.node = None
 
     def _load(self) -> None:
         """Read what an earlier daemon left. A file that was not written to its end tells of nothing that began."""
@@ -142,18 +174,35 @@ class Alone:
             else:
                 self._retired.discard(local.key)
 
+    def _load_node(self) -> OfNode | None:
+        path = self._folder / NODE
+        try:
+            node = decode(path.read_bytes(), OfNode)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            log.warning("%s is passed over: %s", path, error)
+            return None
+        return node if same_boot(node.boot_id, self._boot_id) else None
+
     def _put(self, local: Local, *, durable: bool) -> bool:
-        path = self._path(local.key)
+        if not self._write(self._path(local.key), local, durable=durable):
+            return False
+        self.records[local.key] = local
+        self._retired.discard(local.key)
+        return True
+
+    def _write(self, path: Path, value: Local | OfNode, *, durable: bool) -> bool:
         new = path.with_name(f".{path.name}.new")
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             with new.open("wb") as file:
-                file.write(encode(local))
+                file.write(encode(value))
                 file.flush()
                 if durable:
                     os.fsync(file.fileno())
             new.replace(path)
-            self._path(local.key, retired=True).unlink(missing_ok=True)
+            path.with_name(path.name + RETIRED).unlink(missing_ok=True)
             if durable:
                 self._sync_folder()
         except OSError as error:
@@ -164,8 +213,6 @@ class Alone:
             self._full = True
             return False
         self._full = False
-        self.records[local.key] = local
-        self._retired.discard(local.key)
         return True
 
     def _path(self, key: JobKey, *, retired: bool = False) -> Path:

@@ -52,7 +52,7 @@ class Claiming:
 
     def __init__(self, journal: Journal, me: claims.Me, on_time: timedelta, pausing: Pausing) -> None:
         self._journal = journal
-        self._pausing = pausing
+        self.pausing = pausing
         self._me = me
         self._on_time = on_time
         self._acknowledged: defaultdict[JobKey, set[str]] = defaultdict(set)
@@ -125,8 +125,8 @@ class Claiming:
 
     def _due(self, held: Held, claim: Claim, look: claims.Look) -> claims.Decision:
         """The ticks that may start now, and the attempts that follow others and are not replaced by a tick."""
-        claim = self._pausing.passed_over(held, claim, look.now)
-        if self._pausing.goes_on:
+        claim = self.pausing.passed_over(held, claim, look.now)
+        if self.pausing.goes_on:
             return claims.Decision(claim)
         ticks = claims.claim_ticks(held.spec, claim, look, self._me, self._on_time)
         left = replace(look, places=look.places - len(ticks.start))
@@ -137,7 +137,7 @@ class Claiming:
         return replace(again, start=(*ticks.start, *again.start), waits=waits)
 
     def _asked_for(self, held: Held, claim: Claim) -> Iterable[HandRun]:
-        none = self.idle or held.alone is not None or self._pausing.goes_on
+        none = self.idle or held.alone is not None or self.pausing.goes_on
         return islice(self._inbox[held.key].values(), 0 if none else claims.room_for_requests(claim))
 
     def landed(self, made: Made) -> None:

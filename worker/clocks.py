@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from cronkeeper.common.facts import Condition, ConditionName, Finding
@@ -12,6 +13,15 @@ NO_NEW_JOBS = 30.0
 """Seconds from which on the leader gives the node no new jobs."""
 STEP = 1.0
 """Seconds by which the wall's clock may move against the one since boot before it is measured anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A measurement, good in its boot: as in `Clocks`, and the wall's clock less the other one."""
+
+    offset: float
+    error: float
+    beside: float
 
 
 class Clocks:
@@ -33,6 +43,15 @@ class Clocks:
         self.offset, self.error = offset, error
         self._beside = wall - clock
 
+    @property
+    def measured(self) -> Measured | None:
+        """The last measurement, for a daemon that can't make one."""
+        return None if math.isnan(self.offset) else Measured(self.offset, self.error, self._beside)
+
+    def recall(self, measured: Measured) -> None:
+        """Take over what an earlier daemon measured in this boot."""
+        self.offset, self.error, self._beside = measured.offset, measured.error, measured.beside
+
     def known(self, now: datetime, clock: float) -> bool:
         """Whether there was a measurement, and the wall's clock was not stepped since; both are read at once."""
         return math.isinf(self._max_skew) or abs(now.timestamp() - clock - self._beside) <= STEP
@@ -49,8 +68,10 @@ class Clocks:
 
     def may_go_on(self, now: datetime, clock: float) -> bool:
         """`may_claim` while nothing can be measured: by the last measurement, and what the wall was moved since."""
-        if math.isinf(self._max_skew) or math.isnan(self.offset):
+        if math.isinf(self._max_skew):
             return True
+        if math.isnan(self.offset):
+            return False
         offset = self.offset + now.timestamp() - clock - self._beside
         return max(0.0, abs(offset) - self.error) <= self._max_skew
 

@@ -46,6 +46,10 @@ class Isolated:
         self.keys: set[JobKey] = set()
         self._idle = False
         held.merge = self._merge
+        claiming.pausing.heard = self._heard
+        node, clocks = parts.alone.node, parts.standing.clocks
+        if node is not None and node.clock is not None and clocks.measured is None:
+            clocks.recall(node.clock)
 
     def go_on(self, now: datetime, drop: Callable[[JobKey], None]) -> bool:
         """A round, where the lease is over; False where nothing may go on. `drop`: it waits for no place there."""
@@ -69,7 +73,12 @@ class Isolated:
         """Have go on what may and does not yet; returns that, to be looked at as a claim that was just read."""
         begun = [] if self._assignment.listed else self._adopt()
         for key, held in self._assignment.held.items():
-            if held.alone is None and self._may_go_on(held) and self._parts.alone.begin(held):
+            if (
+                held.alone is None
+                and self._may_go_on(held)
+                and self._keep()
+                and self._parts.alone.begin(held)
+            ):
                 begun.append(held)
                 self._assignment.doubt(key)
         self.keys = {key for key, held in self._assignment.held.items() if held.alone is not None}
@@ -123,9 +132,21 @@ class Isolated:
     def _adopt(self) -> list[Held]:
         """What an earlier daemon wrote, where this one has not heard from the tree yet."""
         found = [held for held in self._parts.alone.adopted() if held.key not in self._assignment.held]
+        pausing, node = self._claiming.pausing, self._parts.alone.node
+        if found and node is not None and not pausing.known:
+            pausing.pause, pausing.known = node.pause, True
+        if not pausing.known:
+            return []
         for held in found:
             self._assignment.adopt(held)
         return found
+
+    def _keep(self) -> bool:
+        return self._parts.alone.keep(self._claiming.pausing.pause, self._parts.standing.clocks.measured)
+
+    def _heard(self) -> None:
+        if self._parts.alone.records:
+            self._keep()
 
     def _merge(self, held: Held) -> None:
         """Bring a claim that was just read together with what was written here."""
@@ -147,6 +168,8 @@ class Isolated:
         of, and the tree was away again before it was told what had begun by the old one.
         """
         local = self._parts.alone.records.get(held.key)
+        if not self._claiming.pausing.known:  # the node may be paused
+            return False
         if not held.claim.alone or not isolation.by_itself(held.spec) or (held.sent and held.sent.also):
             return False
         return not held.owed or local is None or timing(held.spec) == timing(local.spec)

@@ -33,6 +33,10 @@ class Pausing:
         self._watch = ChildWatch(tree, paths.node(node), notify)
         self.pause: Pause | None = None
         """The present one, or the last."""
+        self.known = False
+        """Whether it was read, or an earlier daemon wrote it down."""
+        self.heard: Callable[[], object] = lambda: None
+        """Called when it was read, before anything is done by it."""
         metrics.PAUSED.set_function(lambda: self.goes_on)
 
     @property
@@ -53,6 +57,8 @@ class Pausing:
         self._watch.arm()
         (found,) = self._tree.get_many([self._path])
         before, self.pause = self.pause, None if found is None else decode(found.data, Pause)
+        self.known = True
+        self.heard()
         if self.pause != before and self.pause is not None:
             log.info("this node is %s", "paused: nothing begins here" if self.pause.goes_on else "resumed")
         return self.pause != before

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from cronkeeper.worker.alone import Alone, Local
+from cronkeeper.worker.alone import Alone, Local, OfNode
 from cronkeeper.worker.assignment import JobKey
 
 from .fakes import Trouble
@@ -20,10 +20,10 @@ class TroubledAlone(Alone):
 
     def drop(self, keys: Iterable[JobKey]) -> None:
         gone = [key for key in keys if key in self.records]
-        if gone:
+        if gone or (self.node is not None and not self.records):
             self._trouble("disk", lambda: super(TroubledAlone, self).drop(gone))
 
-    def _put(self, local: Local, *, durable: bool) -> bool:
+    def _write(self, path: Path, value: Local | OfNode, *, durable: bool) -> bool:
         if self.full():
             return False
-        return self._trouble("disk", lambda: super(TroubledAlone, self)._put(local, durable=durable))
+        return self._trouble("disk", lambda: super(TroubledAlone, self)._write(path, value, durable=durable))
