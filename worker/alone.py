@@ -6,10 +6,11 @@ is started by it, and goes when the tree has been told. The rounds by it are in 
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from cronkeeper.common.clock import same_boot
@@ -68,6 +69,8 @@ class Alone:
         self._full = False
         self._retired: set[JobKey] = set()
         """Those that nothing more is started by; their files have another name."""
+        self._stuck: set[JobKey | None] = set()
+        """Those whose files can't be deleted; None: the folder."""
         self._load()
         self.node = self._load_node()
 
@@ -146,19 +149,35 @@ class Alone:
             self._retired.add(key)
 
     def drop(self, keys: Iterable[JobKey]) -> None:
-        """The tree has been told, or the jobs are this node's no more. For good: an old file must not come back."""
-        gone = [key for key in keys if key in self.records]
-        for key in gone:
-            self._path(key).unlink(missing_ok=True)
-            self._path(key, retired=True).unlink(missing_ok=True)
-        if gone:
-            self._sync_folder()
+        """The tree has been told, or the jobs are this node's no more. For good: an old file must not come back.
+
+        Of those that the disk does not let go there is a record still.
+        """
+        gone = [key for key in keys if key in self.records and self._tried(key, partial(self._unlink, key))]
+        if gone and not self._tried(None, self._sync_folder):
+            return
         for key in gone:
             del self.records[key]
             self._retired.discard(key)
         if not self.records and self.node is not None:
-            (self._folder / NODE).unlink(missing_ok=True)
+            self._tried(None, partial((self._folder / NODE).unlink, missing_ok=True))
             self.node = None
+
+    def _unlink(self, key: JobKey) -> None:
+        self._path(key).unlink(missing_ok=True)
+        self._path(key, retired=True).unlink(missing_ok=True)
+
+    def _tried(self, key: JobKey | None, act: Callable[[], None]) -> bool:
+        """Whether that went well; told once of each job, and of all."""
+        try:
+            act()
+        except OSError as error:
+            if key not in self._stuck:
+                log.error("what was written while the node was cut off can't be deleted: %s", error)
+            self._stuck.add(key)
+            return False
+        self._stuck.discard(key)
+        return True
 
     def _load(self) -> None:
         """Read what an earlier daemon left. A file that was not written to its end tells of nothing that began."""

@@ -94,7 +94,10 @@ class Assignment:
         self._unsettled: set[JobKey] = set()
         self._listed: Collection[JobKey] | None = None
         self.merge: Callable[[Held], None] = _as_it_is
-        """Called with each claim that was just read: brings it together with what the node wrote down by itself."""
+        """Called with each claim that was just read: brings it together with what the node wrote down by itself.
+
+        Raises: OSError, where that can't be put away: the claim is not held then until it was read again.
+        """
         self._parsed: dict[str, ClaimName] = {}
         """The names as they were last listed: of ten thousand most are there the next time."""
 
@@ -140,6 +143,10 @@ class Assignment:
         self.held[key].version = None
         self._unsettled.add(key)
 
+    def let_go(self, key: JobKey) -> None:
+        """Hold a claim no more, until the next `refresh` has read it again."""
+        del self.held[key]
+
     @property
     def unsettled(self) -> bool:
         """Whether there are claims whose last write may or may not have landed."""
@@ -161,8 +168,10 @@ class Assignment:
                 continue
             held.claim, held.version = decode(node.data, Claim), node.version
             held.newest, held.sent = node.version, None
-            self.merge(held)
-            settled.append(held)
+            if self._merged(held):
+                settled.append(held)
+            else:
+                lost.append(self.held.pop(held.key))
         self._unsettled.clear()
         return Change(tuple(settled), tuple(lost))
 
@@ -212,9 +221,19 @@ class Assignment:
                 log.error("claim %s can't be read, so the job does not run here: %s", name, error)
                 continue
             held.newest = claim.version
-            self.merge(held)
-            gained.append(held)
+            if self._merged(held):
+                gained.append(held)
         return gained
+
+    def _merged(self, held: Held) -> bool:
+        try:
+            self.merge(held)
+        except OSError as error:
+            log.error(
+                "job %d waits, for what was written of it here can't be put away: %s", held.key[0], error
+            )
+            return False
+        return True
 
     def _path(self, held: Held) -> str:
         return paths.claim(self._node, held.name)

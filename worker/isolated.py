@@ -109,11 +109,17 @@ class Isolated:
         return made, [] if idle else list(looks)
 
     def landed(self, made: Made) -> None:
-        """Where the tree was owed what was written here it has that now, and it is seen what is due."""
+        """Where the tree was owed what was written here it has that now, and it is seen what is due.
+
+        A job whose file can't be deleted waits, or it would be told again when others stand in the claim.
+        """
         held = made.write.held
         if held.owed:
             held.owed = False
             self._parts.alone.drop([held.key])
+            if held.key in self._parts.alone.records:
+                self._assignment.let_go(held.key)
+                return
             self._agenda.touch(held.key, StartedBy.ADOPTION if made.trigger is None else made.trigger)
 
     def release(self, now: datetime) -> None:
@@ -127,7 +133,10 @@ class Isolated:
             for skip in held.claim.skips:
                 self._parts.reporter.submit(reports.of_skip(held, skip, self._rules.me.node, now))
         settled = {key for key, held in self._assignment.held.items() if held.alone is None}
-        self._parts.alone.drop(gone | {key for key in records.keys() & settled if records[key].count == 0})
+        unused = {key for key in records.keys() & settled if records[key].count == 0}
+        self._parts.alone.drop(gone | unused)
+        for key in unused & records.keys():
+            self._assignment.let_go(key)
 
     def _adopt(self) -> list[Held]:
         """What an earlier daemon wrote, where this one has not heard from the tree yet."""
