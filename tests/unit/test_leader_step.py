@@ -88,7 +88,7 @@ def test_a_job_that_is_published_again_keeps_its_watermark_and_its_runs(fleet: F
     fleet.go(1)
     ((_, newer), after) = next(iter(fleet.claims().items()))
     assert newer.gen > name.gen
-    assert after == before
+    assert replace(after, here_since=None) == before
     fleet.go(30)
     assert fleet.starts() == [RUN]
     assert complaints(fleet) == []
