@@ -31,8 +31,8 @@ def keep(size: int, cap: int) -> Kept:
     """What is kept, in at most `cap` bytes, of `size` bytes; with too small a cap for a note, the beginning."""
     if size <= cap or cap <= NOTE_ROOM:
         return Kept(min(size, cap), b"", 0)
-    tail = min(TAIL, cap // 4)
-    head = max(0, cap - tail - NOTE_ROOM)
+    tail = min(TAIL, cap // 4, cap - NOTE_ROOM)
+    head = cap - tail - NOTE_ROOM
     return Kept(head, f"\n[cronkeeper: {size - head - tail} bytes left out here]\n".encode(), tail)
 
 

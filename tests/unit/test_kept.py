@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.samples import plan, spec
 
@@ -17,6 +17,7 @@ MIB = 1024 * 1024
 
 
 @given(st.integers(0, 2**62), st.integers(0, 2**30))
+@example(2**61, 65)
 def test_what_is_kept_fits_the_cap_and_is_shorter_than_what_was_written_where_any_is_left_out(
     size: int, cap: int
 ) -> None:

@@ -42,8 +42,10 @@ def test_a_job_is_published_again_as_a_rev_that_it_is_given(store: Store) -> Non
     published = jobs.Publication(job_id=job.id, rev=1, node="alpha", gen="1-1", placement=None)
     store.transaction(lambda c: jobs.publish(c, [published]))
     assert store.transaction(jobs.unpublished) == []
-    again = restored.Again(job.id, 9, LATER, nowhere=True)
+    again = restored.Again(job, 9, LATER, nowhere=True)
     store.transaction(lambda c: restored.publish_again(c, again, LATER))
+    with pytest.raises(Conflict, match="edited meanwhile"):
+        store.transaction(lambda c: restored.publish_again(c, again, LATER))
     (found,) = store.transaction(jobs.unpublished)
     assert (found.rev, found.published_rev, found.effective_from, found.assigned_node) == (9, 0, LATER, None)
 
