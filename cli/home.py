@@ -7,11 +7,15 @@ import pwd
 import re
 import secrets
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from cronkeeper.common.errors import Conflict, Invalid
 from cronkeeper.worker.crontab_file import UserCrontab, apply, crontab_command
+
+DYING_TIMEOUT = 10.0
+"""Seconds that a daemon may take to be gone after its guard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +61,24 @@ class Home:
             raise Invalid(
                 f"{self.path} is {user_name(owner)}'s: start it as that user, or choose another with HOME_DIR="
             )
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Conflict(
-                f"{self.path} is in use by process {self._pid()}: stop that with `make down`, "
-                "or choose another folder with HOME_DIR= and another port with PORT="
-            ) from None
+        self._lock(descriptor)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getppid()}\n".encode(), 0)
+
+    def _lock(self, descriptor: int) -> None:
+        """A daemon whose guard was killed dies with it, but not before the disk has taken what it writes."""
+        deadline = time.monotonic() + DYING_TIMEOUT
+        while True:
+            try:
+                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pid = self._pid()
+                if pid is None or _lives(pid) or time.monotonic() > deadline:
+                    raise Conflict(
+                        f"{self.path} is in use by process {pid}: stop that with `make down`, "
+                        "or choose another folder with HOME_DIR= and another port with PORT="
+                    ) from None
+            time.sleep(0.02)
 
     @property
     def used(self) -> bool:
@@ -121,6 +134,16 @@ class Home:
     def _pid(self) -> int | None:
         text = self._lock_path.read_text().strip()
         return int(text) if text.isdigit() else None
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def node_name(host: str) -> str:

@@ -62,21 +62,8 @@ def kill_at_random(embedded: Embedded, chance: random.Random) -> None:
         else:
             os.kill(embedded.guard, signal.SIGKILL)
             embedded.await_end()
-        wait_until(lambda: not held(embedded), 10)
         embedded.start()
     wait_until(lambda: answers(embedded.client), 30)
-
-
-def held(embedded: Embedded) -> bool:
-    """Whether a daemon still uses the folder."""
-    import fcntl
-
-    with (embedded.home / "lock").open("rb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def answers(client: Client) -> bool:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from testbed.services import MariaDB, MissingProgram, SeaweedFS, Server, ZooKeep
 KINDS = {"ZooKeeper": ZooKeeper, "MariaDB": MariaDB, "SeaweedFS": SeaweedFS}
 STARTER = """
 import sys
+import tempfile
 from pathlib import Path
 import testbed.services
 server = getattr(testbed.services, sys.argv[1])(Path(sys.argv[2]))
@@ -54,6 +56,15 @@ def test_mariadb_keeps_what_was_committed_when_it_is_killed_and_restarted(
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT word FROM words").scalar() == "größer 😀"
     engine.dispose()
+
+
+def test_a_mariadb_that_starts_takes_no_temporary_tables_of_another(
+    own_mariadb: Callable[[], MariaDB],
+) -> None:
+    prefix = "#sql-temptable-"  # by it they are known, and are deleted where they are found
+    with tempfile.NamedTemporaryFile(prefix=prefix, suffix=".MAI") as table:
+        own_mariadb()
+        assert Path(table.name).exists()
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from testbed.cluster import CRONKEEPER, Cluster
@@ -58,9 +59,10 @@ class Embedded:
         return child_of(self.guard)
 
     def kill(self) -> None:
-        """kill -9 the guard and the daemon."""
+        """kill -9 the guard and the daemon, which dies with it: it may be gone before it is told."""
         for pid in (self.guard, self.daemon):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.await_end()
 
     def await_end(self) -> None:

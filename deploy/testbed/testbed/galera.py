@@ -8,7 +8,7 @@ from pathlib import Path
 from .cache import cached
 from .network import Network, Room
 from .server import dying_with_us, program
-from .services import MARIADB_OPTIONS, MariaDB
+from .services import MARIADB_OPTIONS, TMP, MariaDB
 
 USER = "mysql"
 """Galera's transfer by rsync fails as root."""
@@ -42,13 +42,17 @@ class Galera(MariaDB):
             mine = str(self.peers.index(self.host))
             shutil.copytree(cached(TEMPLATE, _make_template) / mine, self.home / "data.new")
             (self.home / "data.new").rename(self.home / "data")
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        (self.home / TMP).mkdir(exist_ok=True)
         subprocess.run(["chown", "-R", f"{USER}:", self.home], check=True)
 
     def command(self) -> list[str]:
         # It is the user from the start: changing to it later would forget whom to die with.
         as_user = dying_with_us("--reuid", USER, "--regid", USER, "--init-groups")
         options = [f"--datadir={SEEN / 'data'}", f"--bind-address={self.host}", f"--port={self.port}"]
-        files = ["--socket=mariadb.sock", "--pid-file=mariadb.pid"]
+        files = ["--socket=mariadb.sock", "--pid-file=mariadb.pid", f"--tmpdir={SEEN / TMP}"]
         node = [program("mariadbd"), "--no-defaults", *options, *files, *MARIADB_OPTIONS, *self._wsrep()]
         within = [program("unshare"), "--mount", "/bin/sh", "-c", BIND, "sh", str(self.home)]
         return [*dying_with_us(), *within, *as_user, *node]
@@ -80,7 +84,7 @@ class _Beginner(Galera):
 
     def prepare(self) -> None:
         (self.home / "data").mkdir(exist_ok=True)
-        subprocess.run(["chown", "-R", f"{USER}:", self.home], check=True)
+        self._hand_over()
 
 
 def _make_template(folder: Path) -> None:

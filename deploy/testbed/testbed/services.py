@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,6 +44,8 @@ ZOOKEEPER_QUORUM = """\
 initLimit=20
 syncLimit=10
 """
+TMP = "tmp"
+"""Below the home of each MariaDB: one that starts deletes the temporary tables of others in the same folder."""
 MARIADB_OPTIONS = (
     "--innodb-buffer-pool-size=32M",
     "--innodb-log-file-size=16M",
@@ -99,6 +102,7 @@ class MariaDB(Server):
         if not data.exists():
             shutil.copytree(mariadb_template(), self.home / "data.new")
             (self.home / "data.new").rename(data)
+        (self.home / TMP).mkdir(exist_ok=True)
         grant = f"GRANT ALL ON *.* TO '{self.user}'@'%' IDENTIFIED BY '{self.password}' WITH GRANT OPTION;\n"
         (self.home / "init.sql").write_text(grant)
 
@@ -115,6 +119,7 @@ class MariaDB(Server):
             # Relative to the data directory: the path of a socket may be no longer than 107 bytes.
             "--socket=mariadb.sock",
             "--pid-file=mariadb.pid",
+            f"--tmpdir={self.home / TMP}",
             *MARIADB_OPTIONS,
         ]
 
@@ -211,7 +216,9 @@ def mariadb_template() -> Path:
         options = ["--no-defaults", f"--datadir={folder}", "--innodb-log-file-size=16M", "--skip-test-db"]
         login = ["--auth-root-authentication-method=normal", *_as_root()]
         command = [program("mariadb-install-db"), *options, *login]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        with tempfile.TemporaryDirectory() as tmp:
+            environment = {**os.environ, "TMPDIR": tmp}
+            subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
 
     return cached("mariadb", install)
 
