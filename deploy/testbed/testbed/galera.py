@@ -73,6 +73,7 @@ class Galera(MariaDB):
             f"--wsrep-node-name={self.host}",
             f"--wsrep-node-address={self.host}",
             "--wsrep-sst-method=rsync",
+            "--wsrep-sync-wait=1",
             "--binlog-format=ROW",
             "--innodb-autoinc-lock-mode=2",
             *(["--wsrep-new-cluster"] if self.begins else []),
