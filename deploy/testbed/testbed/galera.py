@@ -1,5 +1,6 @@
 """A node of a Galera cluster: MariaDB, with others."""
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -15,6 +16,7 @@ USER = "mysql"
 SEEN = Path("/mnt")
 """Where the node sees its home, which may lie in a folder that is closed to other users."""
 CHECK_USER = "haproxy_check"
+RECOVERED = "recovered.log"
 SIZE = 3
 TEMPLATE = "galera-2"
 """Data that a cluster begins with: change the name where what `_make_template` does is changed."""
@@ -36,6 +38,7 @@ class Galera(MariaDB):
     """One node of three. They begin with the data of a cluster that was killed, and find each other again."""
 
     begins = False
+    _position: tuple[str, ...] = ()
 
     def prepare(self) -> None:
         if not (self.home / "data").exists():
@@ -43,19 +46,37 @@ class Galera(MariaDB):
             shutil.copytree(cached(TEMPLATE, _make_template) / mine, self.home / "data.new")
             (self.home / "data.new").rename(self.home / "data")
         self._hand_over()
+        self._position = (f"--wsrep-start-position={self._recovered()}",)
 
     def _hand_over(self) -> None:
-        (self.home / TMP).mkdir(exist_ok=True)
+        shutil.rmtree(self.home / TMP, ignore_errors=True)
+        (self.home / TMP).mkdir()
         subprocess.run(["chown", "-R", f"{USER}:", self.home], check=True)
 
     def command(self) -> list[str]:
+        address = [f"--bind-address={self.host}", f"--port={self.port}"]
+        files = ["--socket=mariadb.sock", "--pid-file=mariadb.pid"]
+        return self._mariadbd(*address, *files, *self._wsrep(), *self._position)
+
+    def _mariadbd(self, *options: str) -> list[str]:
         # It is the user from the start: changing to it later would forget whom to die with.
         as_user = dying_with_us("--reuid", USER, "--regid", USER, "--init-groups")
-        options = [f"--datadir={SEEN / 'data'}", f"--bind-address={self.host}", f"--port={self.port}"]
-        files = ["--socket=mariadb.sock", "--pid-file=mariadb.pid", f"--tmpdir={SEEN / TMP}"]
-        node = [program("mariadbd"), "--no-defaults", *options, *files, *MARIADB_OPTIONS, *self._wsrep()]
+        files = [f"--datadir={SEEN / 'data'}", f"--tmpdir={SEEN / TMP}"]
         within = [program("unshare"), "--mount", "/bin/sh", "-c", BIND, "sh", str(self.home)]
+        node = [program("mariadbd"), "--no-defaults", *files, *MARIADB_OPTIONS, *options]
         return [*dying_with_us(), *within, *as_user, *node]
+
+    def _recovered(self) -> str:
+        """How far the data goes, as Debian's unit finds it out before each start.
+
+        Nodes that all start without it begin a history without a name, in which one that comes back may not write.
+        """
+        said = SEEN / TMP / RECOVERED
+        options = ["--wsrep-recover", f"--log-error={said}", "--skip-networking", "--socket=recovering.sock"]
+        subprocess.run(self._mariadbd(*options, *self._wsrep()), check=True)
+        found = re.search(r"Recovered position: *(\S+)", (self.home / TMP / RECOVERED).read_text())
+        assert found is not None
+        return found[1]
 
     def probe(self) -> list[str]:
         """Ends with 0 once the node takes part: until then it refuses to read tables."""
