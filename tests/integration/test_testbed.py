@@ -97,8 +97,13 @@ def test_what_a_server_has_started_is_killed_with_it(tmp_path: Path) -> None:
 
 
 def test_no_port_is_given_twice() -> None:
-    given = [free_port() for _ in range(2000)]
+    given = [free_port() for _ in range(1000)]
+    given += [port for _ in range(500) for port in pair(free_port(beside=100))]
     assert len(set(given)) == len(given)
+
+
+def pair(port: int) -> tuple[int, int]:
+    return port, port + 100
 
 
 def test_a_missing_program_is_named_with_the_way_to_install_it(

@@ -26,19 +26,26 @@ class MissingProgram(RuntimeError):
     """A program that the test-bed needs is not installed."""
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port on which nothing listens. None is given twice: a server may not listen on its ports yet."""
+def free_port(host: str = "127.0.0.1", beside: int = 0) -> int:
+    """A TCP port on which nothing listens. None is given twice: a server may not listen on its ports yet.
+
+    The port that is so many `beside` above it is given with it.
+    """
     while True:
-        port = random.choice(PORTS)
-        if port in _given:
-            continue
-        with socket.socket() as probe:
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-            _given.add(port)
+        port = random.choice(PORTS[: len(PORTS) - beside])
+        both = {port, port + beside}
+        if not both & _given and all(_is_free(host, each) for each in both):
+            _given.update(both)
             return port
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
 
 
 def program(name: str) -> str:

@@ -44,6 +44,8 @@ ZOOKEEPER_QUORUM = """\
 initLimit=20
 syncLimit=10
 """
+GRPC = 10000
+"""By so much the ports of SeaweedFS for gRPC are above the others."""
 TMP = "tmp"
 """Below the home of each MariaDB: one that starts deletes the temporary tables of others in the same folder."""
 MARIADB_OPTIONS = (
@@ -166,9 +168,12 @@ class SeaweedFS(Server):
         self, home: Path, host: str = "127.0.0.1", port: int | None = None, prefix: Sequence[str] = ()
     ) -> None:
         super().__init__(home, host, port, prefix)
-        inner = ("master", "volume", "filer", "admin")
+        inner = ("master", "volume", "filer")
         names = [*(f"{name}.port" for name in inner), *(f"{name}.port.grpc" for name in (*inner, "s3"))]
-        self._ports = {name: free_port() for name in names} | {"s3.port": self.port}
+        # Wherever the one of admin for gRPC is, a part of it looks for it here, again and again.
+        admin = free_port(beside=GRPC)
+        admins = {"admin.port": admin, "admin.port.grpc": admin + GRPC}
+        self._ports = {name: free_port() for name in names} | admins | {"s3.port": self.port}
 
     @property
     def endpoint(self) -> str:
