@@ -209,6 +209,7 @@ def given_up(line: Line, run: Execution, by: float, *, ended: bool = False) -> b
     Whoever says `rerun` or `stop` has the guard end the run before that.
     """
     versions = line.in_force(instant(run.began), by)
+    ended = ended and instant(run.ended) <= by
     acknowledged = instant(run.ended) + line.case.times.acknowledged
     if ended and not line.case.any_trouble.meet(instant(run.ended), acknowledged):
         return False
