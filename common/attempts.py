@@ -62,9 +62,9 @@ def next_attempt(job: Definition, run: Unfinished, end: Outcome) -> Unfinished |
 
 
 def is_due(job: Definition, run: Unfinished, now: datetime) -> bool:
-    """Whether the time of an attempt that waits has come; until when is by the clock of who noted the end before it.
+    """Whether the time of an attempt that waits has come, which is by the clock of who noted the end before it.
 
-    It has, too, where that is further off than the job's policy ever has it wait: that clock was wrong.
+    It has, too, where it is further off than the job's policy ever has it wait: that clock was wrong.
     """
     if run.not_before is None or run.started_by is StartedBy.RERUN or run.not_before <= now:
         return True

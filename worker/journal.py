@@ -171,7 +171,8 @@ class Journal:
     def start_cleared(self, now: datetime, alone: Container[JobKey] | None = None) -> list[Entry]:
         """Start what may; returns what has a process or an end now. `alone`: these jobs only, without a lease."""
         moved = []
-        for run_id in sorted(each for each in self._waiting if alone is None or job_key(each) in alone):
+        may = (each for each in self._waiting if alone is None or job_key(each) in alone)
+        for run_id in sorted(may, key=self._claimed_as):
             entry = self.entries[run_id]
             if entry.doubtful_since is not None or not self._verdicts.this_boot(entry.folder):
                 self._look(entry, now)
@@ -183,6 +184,11 @@ class Journal:
                 self._waiting.discard(run_id)
                 moved.append(entry)
         return moved
+
+    def _claimed_as(self, run_id: str) -> tuple[list[int], str]:
+        """What orders the runs of a job as they were claimed: of those that waited for one file, too."""
+        token = self.entries[run_id].folder.plan.token
+        return [int(part) for part in token.split(".")], run_id
 
     def poll(self, now: datetime) -> list[Entry]:
         """The runs that have ended since the last call; those that have lasted too long are told to end."""

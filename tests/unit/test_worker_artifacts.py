@@ -8,7 +8,7 @@ from support.failing import FIRST, SECOND, TICK, YEARLY, states
 from support.fleet import Fleet
 from support.promise import complaints
 
-from cronkeeper.common.model import Artifact, Job, JobType, Retry, RunState
+from cronkeeper.common.model import Artifact, Concurrency, Job, JobType, Retry, RunState
 
 SCRIPT = Artifact("ab" * 32, "job.sh", 3)
 
@@ -100,3 +100,15 @@ def test_what_has_begun_goes_on_when_its_job_is_paused(fleet: Fleet) -> None:
     fleet.change(fleet.job(job), enabled=False)
     fleet.go(60)
     assert states(fleet) == {FIRST: RunState.SUCCEEDED}
+
+
+def test_those_that_waited_for_it_begin_in_the_order_in_which_they_were_claimed(fleet: Fleet) -> None:
+    of_file = {"type": JobType.SCRIPT, "command": None, "artifact": SCRIPT}
+    job = fleet.submit(schedule=YEARLY, concurrency=Concurrency.ALLOW, **of_file)
+    fleet.go(3)
+    by_hand = fleet.request(job)
+    fleet.go(3)
+    fleet.change(fleet.job(job), max_lateness=600.0)
+    fleet.until(TICK + timedelta(seconds=6))
+    fetch(fleet)
+    assert fleet.machines["alpha"].starts == [by_hand.id, FIRST]
