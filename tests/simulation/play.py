@@ -106,7 +106,7 @@ class Stage:
             return
         cells = list(cells_of_fault(self.people, event))
         mend = faults.begin(self.cluster, event)
-        if mend is not None or event.what not in (*faults.LINKS, Fault.FORGOTTEN):
+        if mend is not None or event.what not in faults.REFUSED:
             self.recorder.befell(event)
             self.cells.update(cells)
         if mend is not None:
