@@ -112,3 +112,23 @@ def test_those_that_waited_for_it_begin_in_the_order_in_which_they_were_claimed(
     fleet.until(TICK + timedelta(seconds=6))
     fetch(fleet)
     assert fleet.machines["alpha"].starts == [by_hand.id, FIRST]
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_run_by_hand_is_canceled_where_its_job_is_over_before_the_file_comes(
+    fleet: Fleet, done: bool
+) -> None:
+    of_file = {"type": JobType.SCRIPT, "command": None, "artifact": SCRIPT}
+    once = {"schedule": "@once", "at": TICK}
+    job = fleet.submit(**of_file, **(once if done else {"schedule": None}))
+    fleet.go(3)
+    by_hand = fleet.request(job)
+    fleet.go(3)
+    if not done:
+        fleet.remove(job)
+    fleet.until(TICK + timedelta(seconds=10))
+    fetch(fleet)
+    assert fleet.starts() == []
+    assert states(fleet)[by_hand.id] is RunState.CANCELED
+    assert fleet.runs()[by_hand.id].reason == "the job was over before the run began"
+    assert complaints(fleet) == []
