@@ -20,6 +20,8 @@ MAX_RERUNS = 3
 """How often a tick may be lost with its node and run again: a job may be what its nodes die of."""
 LONGEST_DELAY = 86_400.0
 """Seconds, however often the delay has grown."""
+CLOCKS_APART = timedelta(minutes=1)
+"""More than clocks differ by that are believed."""
 
 
 def follows(job: Definition, attempt: int, state: RunState, reruns: int = 0) -> StartedBy | None:
@@ -57,6 +59,17 @@ def next_attempt(job: Definition, run: Unfinished, end: Outcome) -> Unfinished |
         outcome=None,
         not_before=end.ended_at + timedelta(seconds=wait),
     )
+
+
+def is_due(job: Definition, run: Unfinished, now: datetime) -> bool:
+    """Whether the time of an attempt that waits has come, which is by the clock of who noted the end before it.
+
+    It has, too, where it is further off than the job's policy ever has it wait: that clock was wrong.
+    """
+    if run.not_before is None or run.started_by is StartedBy.RERUN or run.not_before <= now:
+        return True
+    wait = _delay(job, run.attempt - 1 - run.reruns, run.run_id)
+    return run.not_before - now > timedelta(seconds=wait) + CLOCKS_APART
 
 
 def call_off(claim: Claim, reason: str, now: datetime) -> Claim:

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.errors import NotFound, Unauthorized
 from cronkeeper.common.model import (
+    LEFT,
     Claim,
     ClaimName,
     Job,
@@ -25,6 +26,7 @@ from cronkeeper.common.model import (
     SkipReason,
     attempt_run_id,
     decode,
+    replace,
 )
 from cronkeeper.common.schedule import ONCE, once
 from cronkeeper.common.signing import verify
@@ -66,7 +68,7 @@ def accept(desk: Desk, signer: str, reports: Sequence[Report], now: datetime) ->
         ours = [report for report in heard if report.job_id in known]
         if len(ours) < len(heard):
             log.warning("%d reports of unknown jobs are let go", len(heard) - len(ours))
-        changed = runs.record_many(connection, ours, now)
+        changed = runs.record_many(connection, _called_off(connection, ours, known), now)
         outputs.note_late(connection, ours, {run.id for run in changed})
         return [
             (run.state, note_end(connection, known[run.job_id], run, now))
@@ -79,6 +81,19 @@ def accept(desk: Desk, signer: str, reports: Sequence[Report], now: datetime) ->
         if done is not None:
             tell_leader(desk.tree, done.id, done.rev)
     return [report.run_id for report in reports]
+
+
+def _called_off(connection: Connection, told: Sequence[Report], known: Mapping[int, Job]) -> Sequence[Report]:
+    """The reports, where those of runs that had not begun when their job was over say so.
+
+    One that is told as lost stays that: it was given up before, with its node, and may have been followed.
+    """
+    ids = {one.run_id for one in told if one.reason == LEFT and known[one.job_id].ended_at is not None}
+    if not ids:
+        return told
+    settled = {run.id for run in runs.by_ids(connection, [*ids]).values() if run.state.final}
+    over = {"state": RunState.CANCELED, "reason": "the job was over before the run began"}
+    return [replace(one, **over) if one.run_id in ids - settled else one for one in told]
 
 
 def _named(signer: str, reports: Sequence[Report]) -> Sequence[Report]:

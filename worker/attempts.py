@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from cronkeeper.common.attempts import next_attempt
+from cronkeeper.common.attempts import is_due, next_attempt
 from cronkeeper.common.model import Claim, Outcome, Spec, Unfinished, replace
 from cronkeeper.worker.claims import Decision, Look, Me, note_outcomes
 
@@ -29,7 +29,7 @@ def claim_attempts(spec: Spec, claim: Claim, look: Look, me: Me) -> Decision:
     unfinished: list[Unfinished] = []
     waits = None
     for run in claim.unfinished:
-        if run.not_before is None or run.outcome is not None or run.not_before > look.now:
+        if not run.waits or not is_due(spec, run, look.now):
             unfinished.append(run)
         elif len(start) >= look.places:
             waits = run.not_before

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from cronkeeper.common.clock import uptime
 from cronkeeper.common.errors import CronkeeperError
-from cronkeeper.common.model import Outcome, RunState, Spec, replace
+from cronkeeper.common.model import LEFT, Outcome, RunState, Spec, replace
 from cronkeeper.common.settings import Fleet
 from cronkeeper.worker import fetched
 from cronkeeper.worker.assignment import JobKey, job_key
@@ -171,7 +171,8 @@ class Journal:
     def start_cleared(self, now: datetime, alone: Container[JobKey] | None = None) -> list[Entry]:
         """Start what may; returns what has a process or an end now. `alone`: these jobs only, without a lease."""
         moved = []
-        for run_id in sorted(each for each in self._waiting if alone is None or job_key(each) in alone):
+        may = (each for each in self._waiting if alone is None or job_key(each) in alone)
+        for run_id in sorted(may, key=self._claimed_as):
             entry = self.entries[run_id]
             if entry.doubtful_since is not None or not self._verdicts.this_boot(entry.folder):
                 self._look(entry, now)
@@ -183,6 +184,11 @@ class Journal:
                 self._waiting.discard(run_id)
                 moved.append(entry)
         return moved
+
+    def _claimed_as(self, run_id: str) -> tuple[list[int], str]:
+        """What orders the runs of a job as they were claimed: of those that waited for one file, too."""
+        token = self.entries[run_id].folder.plan.token
+        return [int(part) for part in token.split(".")], run_id
 
     def poll(self, now: datetime) -> list[Entry]:
         """The runs that have ended since the last call; those that have lasted too long are told to end."""
@@ -263,9 +269,7 @@ class Journal:
         elif folder.given_up and (stopped := folder.stopped) is not None:
             self.settle(entry, outcome(*end_of(folder.plan.spec, stopped), now))
         elif folder.given_up:
-            self.settle(
-                entry, outcome(RunState.LOST, "the job left the node before the run was started", now)
-            )
+            self.settle(entry, outcome(RunState.LOST, LEFT, now))
         elif (folder.path / "started").exists():
             self._doubt(entry, now)
         elif entry.tries >= MAX_TRIES:

@@ -351,7 +351,17 @@ class Line:
                 begin = instant(row.tick)
                 waited = max((there for _, there in self.case.files(self.job, row.node)), default=begin)
                 spans.append((int(begin), (begin, self._free(begin, max(begin, waited)))))
-        return [*spans, *self._between_attempts()]
+        return [*spans, *self._waited_in_vain(), *self._between_attempts()]
+
+    def _waited_in_vain(self) -> list[tuple[int | None, Span]]:
+        """When runs by hand were claimed that never began: nobody knows since when they waited for their file."""
+        rows = [row for row in self.told if row.tick is None and row.run_id not in self.by_run]
+        return [
+            (None, (begin, self._free(begin, min(there, instant(row.ended_at)))))
+            for row in rows
+            if row.node is not None
+            for begin, there in self.case.files(self.job, row.node)
+        ]
 
     def _free(self, begin: float, ended: float) -> float:
         """When the next one could begin at the latest."""

@@ -257,22 +257,24 @@ class Cluster(Fleet):
             self.pause(link.name, seconds)
         self.wait(link, seconds)
 
-    def pause(self, name: str, seconds: float) -> None:
-        """SIGSTOP, and SIGCONT so many seconds later."""
+    def pause(self, name: str, seconds: float) -> bool:
+        """SIGSTOP, and SIGCONT so many seconds later; False where it stands still already, or is down."""
         until = self.time.seconds + seconds
         if name in self.paused or name not in self.loops:
-            return
+            return False
         self.paused[name] = until
         tree = self.daemons[name].tree
         if tree._connected:
             tree._leave(end=False)  # else the session would begin to time out anew
         self.at(until, lambda: self.resume(name, tree))
+        return True
 
-    def suspend(self, name: str, seconds: float) -> None:
-        """The whole machine stands still."""
-        if name not in self.paused and name in self.loops:
-            self.suspended[name] = self.time.seconds
-            self.pause(name, seconds)
+    def suspend(self, name: str, seconds: float) -> bool:
+        """The whole machine stands still; False as of `pause`."""
+        if not self.pause(name, seconds):
+            return False
+        self.suspended[name] = self.time.seconds
+        return True
 
     def resume(self, name: str, tree: EmbeddedTree) -> None:
         """SIGCONT; the link comes back by itself, unless something else is wrong with it."""

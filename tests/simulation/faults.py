@@ -14,6 +14,8 @@ PARTS = {
     Fault.FROZEN: ("tree",),
 }
 LINKS = (Fault.CUT, Fault.CUT_IN, Fault.CUT_OUT, Fault.FROZEN, Fault.SILENCE, Fault.DEAF, Fault.NO_SQL)
+REFUSED = (*LINKS, Fault.FORGOTTEN, Fault.PAUSE, Fault.SUSPEND)
+"""What may come to nothing, and has no mend then."""
 
 
 def arm(cluster: Cluster, event: Event) -> None:
@@ -68,12 +70,13 @@ def _restart(cluster: Cluster, event: Event) -> None:
     cluster.crash(event.who, event.lasts)
 
 
-def _pause(cluster: Cluster, event: Event) -> None:
-    cluster.pause(event.who, event.lasts)
+def _pause(cluster: Cluster, event: Event) -> Mend | None:
+    """It goes on by itself; None where it stands still already."""
+    return _nothing if cluster.pause(event.who, event.lasts) else None
 
 
-def _suspend(cluster: Cluster, event: Event) -> None:
-    cluster.suspend(event.who, event.lasts)
+def _suspend(cluster: Cluster, event: Event) -> Mend | None:
+    return _nothing if cluster.suspend(event.who, event.lasts) else None
 
 
 def _kill_guard(cluster: Cluster, event: Event) -> None:
@@ -119,7 +122,7 @@ def _forget(cluster: Cluster, event: Event) -> Mend | None:
 
 
 def _nothing() -> None:
-    """It can't be mended."""
+    """It can't be mended, or is by itself."""
 
 
 def _fill_disk(cluster: Cluster, event: Event) -> Mend:
@@ -134,8 +137,8 @@ def _power_off(cluster: Cluster, event: Event) -> Mend:
 
 _BEGINNINGS: dict[object, Callable[[Cluster, Event], Mend | None]] = {
     Fault.RESTART: _restart,  # type: ignore[dict-item]
-    Fault.PAUSE: _pause,  # type: ignore[dict-item]
-    Fault.SUSPEND: _suspend,  # type: ignore[dict-item]
+    Fault.PAUSE: _pause,
+    Fault.SUSPEND: _suspend,
     Fault.NO_GUARD: _kill_guard,  # type: ignore[dict-item]
     Fault.EXPIRED: _expire,  # type: ignore[dict-item]
     Fault.SLOW: _slow,

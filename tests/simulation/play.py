@@ -6,7 +6,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from simulation import faults
 from simulation.cluster import Cluster
 from simulation.coverage import Cell, cells_of_deed, cells_of_fault, cells_of_strike
 from simulation.deeds import People
-from simulation.expected import every
+from simulation.expected import every, named
 from simulation.history import Complaint, History
 from simulation.judge import judge
 from simulation.link import Link
@@ -24,10 +24,14 @@ from support.fakes import BEGIN
 from support.promise import blank
 
 from cronkeeper.common.coordination.tree import Node
+from cronkeeper.common.model import Job
+from cronkeeper.common.schedule import ONCE
 from cronkeeper.common.store.store import Store
 
 QUIET = 6.0
 """Seconds before the end of a history in which nothing is due."""
+BEHIND = 60
+"""Seconds for which a history goes on at the most where something still goes on."""
 SETTLING = 75.0
 """Seconds, besides `run_lease`, after which a fleet that nothing troubles any more must be as it should."""
 LAST_SECOND = 40
@@ -82,6 +86,10 @@ class Stage:
         self.cluster.at(self.cluster.heal_at, self._heal)
         self.cluster.go(self.scenario.lasts)
         self.cluster.go(self._rest())
+        for _ in range(BEHIND):
+            if self._is_quiet() and not self._is_due_before(0.0):
+                break
+            self.cluster.go(1.0)
         return self.recorder.history(self.people)
 
     def _happen(self, event: Event) -> None:
@@ -106,7 +114,7 @@ class Stage:
             return
         cells = list(cells_of_fault(self.people, event))
         mend = faults.begin(self.cluster, event)
-        if mend is not None or event.what not in (*faults.LINKS, Fault.FORGOTTEN):
+        if mend is not None or event.what not in faults.REFUSED:
             self.recorder.befell(event)
             self.cells.update(cells)
         if mend is not None:
@@ -142,16 +150,26 @@ class Stage:
         least = SETTLING + self.scenario.run_lease
         second = (self.cluster.time.now.timestamp() + least) % 60
         least += (LAST_SECOND - second) % 60
-        return least + next(more for more in range(60) if not self._is_due_before(least + more))
+        return least + next((more for more in range(75) if not self._is_due_before(least + more)), 0)
 
     def _is_due_before(self, rest: float) -> bool:
-        """Whether something that is due every so many seconds is due just before the end."""
+        """Whether something is due just before the end."""
         end = self.cluster.time.now + timedelta(seconds=rest)
-        return any(
-            (end - job.effective_from.replace(microsecond=0)).total_seconds() % every(job.schedule) < QUIET
-            for job in self.people.jobs.values()
-            if job.schedule is not None and job.schedule.startswith("@every")
-        )
+        return any(_is_due(job, end) for job in self.people.jobs.values() if job.schedule not in (None, ONCE))
+
+    def _is_quiet(self) -> bool:
+        """Whether nothing goes on: not even what is still behind with ticks that wait for each other."""
+        machines, just_now = self.cluster.machines.values(), self.cluster.time.seconds - QUIET
+        ended = (each.ended for one in machines for each in one.commands if each.ended is not None)
+        return not any(one.running for one in machines) and max(ended, default=0.0) < just_now
+
+
+def _is_due(job: Job, end: datetime) -> bool:
+    assert job.schedule is not None
+    if job.schedule.startswith("@every"):
+        since = (end - job.effective_from.replace(microsecond=0)).total_seconds()
+        return since % every(job.schedule) < QUIET
+    return bool(named(job.schedule, "UTC", end - timedelta(seconds=QUIET), end))
 
 
 def play(scenario: Scenario, store: Store) -> Outcome:

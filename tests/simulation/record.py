@@ -105,7 +105,7 @@ class Recorder:
             for name, machine in self.cluster.machines.items()
             for one in machine.commands
         ]
-        for _, name, command in sorted(every, key=lambda each: (each[0], each[1], each[2].plan.run_id)):
+        for _, name, command in sorted(every, key=lambda each: each[:2]):
             yield _execution(name, command)
 
 

@@ -8,6 +8,7 @@ from math import inf
 from simulation.case import OF_THE_LEDGER, STOPPING, Case, Line, instant, may_be_on
 from simulation.eras import Era
 from simulation.history import Away, Complaint, Execution
+from simulation.spans import Spans
 
 BESIDE = 100
 """How many runs of a job may go on at once with `allow`."""
@@ -115,12 +116,11 @@ def _may_be_on(line: Line, each: Execution, began: float) -> bool:
 def _in_a_pause(line: Line, each: Execution, began: float) -> str | None:
     """Whether its node was paused, and known to be; or was when its tick fell due, which nothing else held up."""
     case = line.case
+    held_up = Spans([*case.any_trouble.all, *case.files(line.job, each.node)])
     for begin, end in case.pauses({each.node}):
         known = case.any_trouble.after(begin, case.times.published)
         due = began if each.tick is None or each.attempt > 1 else instant(each.tick)
-        claimed = (
-            known if due < began and due >= known else case.any_trouble.after(known, case.times.punctual)
-        )
+        claimed = known if due < began and due >= known else held_up.after(known, case.times.punctual)
         if claimed < began < end - ROUNDING:
             return f"the node had been paused for {began - begin:.1f} s"
         if known <= due < end <= began and not case.any_trouble.meet(due, began) and not line.moves:
@@ -209,6 +209,7 @@ def given_up(line: Line, run: Execution, by: float, *, ended: bool = False) -> b
     Whoever says `rerun` or `stop` has the guard end the run before that.
     """
     versions = line.in_force(instant(run.began), by)
+    ended = ended and instant(run.ended) <= by
     acknowledged = instant(run.ended) + line.case.times.acknowledged
     if ended and not line.case.any_trouble.meet(instant(run.ended), acknowledged):
         return False

@@ -270,6 +270,19 @@ def test_an_edit_long_after_is_no_reason() -> None:
     assert tale.skipped(600, "edited").complaints() == ["mistold"]
 
 
+def test_a_run_by_hand_that_waited_for_its_file_and_never_began_was_in_the_way_until_it_was_called_off() -> (
+    None
+):
+    def tale(ended: float) -> Tale:
+        told = Tale().skipped(600, "still_running")
+        told = told.told(None, "canceled", run_id="1.1.hand-1.1", node="a", ended_at=at(ended))
+        told.more["files"] = {(1, "a"): at(700)}
+        return told.silent(660)
+
+    assert "mistold" not in tale(620).complaints()
+    assert "mistold" in tale(580).complaints()
+
+
 # unsettled
 
 

@@ -1,7 +1,7 @@
 """What the checker makes of pauses of nodes and of the fleet: by histories made by hand."""
 
 import pytest
-from simulation.tale import Tale
+from simulation.tale import Tale, at
 
 ALL = [None, "a"]
 
@@ -58,3 +58,14 @@ def test_a_resumption_that_was_not_heard_of_takes_what_is_older_than_on_time() -
 
     assert tale(589).complaints() == ["mistold"]
     assert tale(630).complaints() == []
+
+
+def test_what_was_claimed_and_waits_for_its_file_begins_in_a_pause_of_its_node_once_that_comes() -> None:
+    def tale(late: float, paused: float = 610) -> Tale:
+        told = Tale().paused("a", paused, 700).silent(660).ran(600, late)
+        told.more["files"] = {(1, "a"): at(650)}
+        return told
+
+    assert "stray" not in tale(50).complaints()
+    assert "stray" in tale(58).complaints()
+    assert "stray" in tale(50, paused=590).complaints()

@@ -97,6 +97,12 @@ def test_a_run_that_ended_long_before_its_node_was_lost_does_not_begin_again() -
     assert "doubled" in tale.complaints()
 
 
+def test_a_run_that_was_given_up_begins_again_though_it_ends_well_after_all_trouble() -> None:
+    tale = Tale(on_node_loss="rerun").away("a", 75, 150, "no_guard").ran(60, 1, 600)
+    tale = tale.ran(60, 142, attempt=2, node="b").skipped(180, "still_running", first=120)
+    assert "doubled" not in tale.complaints()
+
+
 # stray
 
 

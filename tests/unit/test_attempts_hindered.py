@@ -168,3 +168,37 @@ def test_a_rerun_that_fails_is_tried_again_without_a_wait_for_the_api(make_fleet
             fleet.go(0.1)
     fleet.go(1.5)
     assert fleet.machines[other].starts == [SECOND, THIRD]
+
+
+@pytest.mark.parametrize("after", [1.0, 20.0])
+def test_a_lost_run_begins_again_at_once_though_the_clock_was_hours_ahead_that_tells_so(
+    make_fleet: MakeFleet, after: float
+) -> None:
+    fleet = make_fleet("alpha", "beta")
+    for machine in fleet.machines.values():
+        machine.run_seconds = 20.0
+    job = fleet.submit(schedule=YEARLY, on_node_loss=OnNodeLoss.RERUN)
+    fleet.until(TICK + timedelta(seconds=5))
+    node, _ = fleet.claim(job)
+    fleet.power_off(node)
+    fleet.machines[node].wall_offset = 7200.0
+    fleet.go(after)
+    fleet.work(node)
+    fleet.go(10)
+    fleet.machines[node].wall_offset = 0.0
+    fleet.go(50)
+    assert states(fleet) == {FIRST: RunState.LOST, SECOND: RunState.SUCCEEDED}
+    assert complaints(fleet) == []
+
+
+def test_a_failed_run_is_tried_again_soon_though_the_clock_was_hours_ahead_that_tells_its_end(
+    fleet: Fleet,
+) -> None:
+    fleet.machines["alpha"].run_seconds = 20.0
+    failing(fleet, retry=Retry(attempts=1, delay=10.0))
+    fleet.machines["alpha"].wall_offset = 7200.0
+    fleet.go(30)
+    fleet.machines["alpha"].wall_offset = 0.0
+    fleet.go(60)
+    assert states(fleet) == {FIRST: RunState.FAILED, SECOND: RunState.FAILED}
+    assert complaints(fleet) == []

@@ -34,3 +34,18 @@ def test_a_leader_whose_epoch_is_over_and_who_holds_the_lock_begins_a_new_one(
     fleet.go(20)
     assert len(fleet.starts()) == 1
     assert complaints(fleet) == []
+
+
+@pytest.mark.parametrize("made", range(len(paths.skeleton())))
+def test_a_manager_that_died_while_it_made_the_first_folders_leaves_a_tree_that_the_next_one_completes(
+    make_fleet: MakeFleet, made: int
+) -> None:
+    fleet = make_fleet("alpha")
+    fleet.submit(schedule="* * * * *")
+    fleet.go(3)
+    fleet.lose_tree()
+    for folder in paths.skeleton()[:made]:
+        fleet.desk.tree.ensure(folder)
+    fleet.go(130)
+    assert len(fleet.starts()) == 2
+    assert complaints(fleet) == []

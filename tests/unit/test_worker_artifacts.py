@@ -8,7 +8,7 @@ from support.failing import FIRST, SECOND, TICK, YEARLY, states
 from support.fleet import Fleet
 from support.promise import complaints
 
-from cronkeeper.common.model import Artifact, Job, JobType, Retry, RunState
+from cronkeeper.common.model import Artifact, Concurrency, Job, JobType, Retry, RunState
 
 SCRIPT = Artifact("ab" * 32, "job.sh", 3)
 
@@ -100,3 +100,35 @@ def test_what_has_begun_goes_on_when_its_job_is_paused(fleet: Fleet) -> None:
     fleet.change(fleet.job(job), enabled=False)
     fleet.go(60)
     assert states(fleet) == {FIRST: RunState.SUCCEEDED}
+
+
+def test_those_that_waited_for_it_begin_in_the_order_in_which_they_were_claimed(fleet: Fleet) -> None:
+    of_file = {"type": JobType.SCRIPT, "command": None, "artifact": SCRIPT}
+    job = fleet.submit(schedule=YEARLY, concurrency=Concurrency.ALLOW, **of_file)
+    fleet.go(3)
+    by_hand = fleet.request(job)
+    fleet.go(3)
+    fleet.change(fleet.job(job), max_lateness=600.0)
+    fleet.until(TICK + timedelta(seconds=6))
+    fetch(fleet)
+    assert fleet.machines["alpha"].starts == [by_hand.id, FIRST]
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_run_by_hand_is_canceled_where_its_job_is_over_before_the_file_comes(
+    fleet: Fleet, done: bool
+) -> None:
+    of_file = {"type": JobType.SCRIPT, "command": None, "artifact": SCRIPT}
+    once = {"schedule": "@once", "at": TICK}
+    job = fleet.submit(**of_file, **(once if done else {"schedule": None}))
+    fleet.go(3)
+    by_hand = fleet.request(job)
+    fleet.go(3)
+    if not done:
+        fleet.remove(job)
+    fleet.until(TICK + timedelta(seconds=10))
+    fetch(fleet)
+    assert fleet.starts() == []
+    assert states(fleet)[by_hand.id] is RunState.CANCELED
+    assert fleet.runs()[by_hand.id].reason == "the job was over before the run began"
+    assert complaints(fleet) == []
