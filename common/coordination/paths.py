@@ -88,8 +88,11 @@ def parked(job_id: int, copy: int) -> str:
 
 
 def skeleton() -> list[str]:
-    """The persistent folders of the fleet, parents first, to `ensure` before anything else is written."""
-    return [LEADERS, LIVE, CHANGES, NODES, PARKED]
+    """The persistent folders of the fleet, to `ensure` in this order before anything else is written.
+
+    The leaders' is the last: where it is, managers take all others to be there too.
+    """
+    return [LIVE, CHANGES, NODES, PARKED, LEADERS]
 
 
 def node_skeleton(node_name: str) -> list[str]:
