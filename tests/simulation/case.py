@@ -165,13 +165,21 @@ class Line:
     _window_ends: dict[int, float] = field(default_factory=dict)
 
     @cached_property
+    def _names(self) -> set[str]:
+        """Of a copy on each node: the node's; what was canceled before it began there does not tell it."""
+        told = {each.node for each in (*self.begun, *self.told) if each.node is not None}
+        return told | ({self.case.history.copies.get((self.job, self.copy))} - {None})  # type: ignore[arg-type]
+
+    @cached_property
     def goes(self) -> float:
         """Of a copy on each node: from when on it counts no more, since its node was forgotten."""
         if all(version.copies == "1" for version in self.versions):
             return inf
-        names = {each.node for each in (*self.begun, *self.told)}
         away = (
-            each for name in names for each in self.case.trouble.get(name, ()) if each.what == "forgotten"
+            each
+            for name in self._names
+            for each in self.case.trouble.get(name, ())
+            if each.what == "forgotten"
         )
         return min((instant(each.begin) for each in away), default=inf)
 
@@ -180,14 +188,11 @@ class Line:
         """Of a copy on each node: until when it may not have counted yet, since its node had come just then."""
         if all(version.copies == "1" for version in self.versions):
             return -inf
-        names = {each.node for each in self.begun} | {
-            each.node for each in self.told if each.node is not None
-        }
         nodes = self.case.history.nodes
         able = [
             instant(version.since)
             for version in self.versions
-            if any(may_be_on(version, name, nodes.get(name, {})) for name in names)
+            if any(may_be_on(version, name, nodes.get(name, {})) for name in self._names)
         ]
         return self.case.any_trouble.after(min(able, default=0.0), self.case.times.published)
 

@@ -149,6 +149,8 @@ class History:
     places: dict[str, int] = field(default_factory=dict)
     """How many runs may go on at once on a node; one that is not named never runs out."""
     pauses: tuple[Pause, ...] = ()
+    copies: dict[tuple[int, int], str] = field(default_factory=dict)
+    """The node of each copy of a job that is on every node; of what is not named only its runs tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

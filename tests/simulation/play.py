@@ -48,7 +48,7 @@ class Outcome:
     """What came of a scenario: what happened, what was wrong with it, and what it put to the test."""
 
     history: History | None
-    """None where the product broke off with an error."""
+    """None where the product broke off with an error, or the judge did."""
     complaints: tuple[Complaint, ...]
     cells: Counter[Cell]
 
@@ -179,10 +179,13 @@ def play(scenario: Scenario, store: Store) -> Outcome:
         stage = Stage(scenario, folder, store)
         try:
             history = stage.play()
-        except Exception as error:
+            found = tuple(judge(history, stage.cluster, stage.people))
+        except (
+            Exception
+        ) as error:  # of the judge too: it looks at the fleet, of which something may be missing
             wrong = Complaint(kind="error", job_id=0, tick=None, text=f"{type(error).__name__}: {error}")
             return Outcome(None, (wrong,), stage.cells)
-        return Outcome(history, tuple(judge(history, stage.cluster, stage.people)), stage.cells)
+        return Outcome(history, found, stage.cells)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

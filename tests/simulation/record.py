@@ -13,7 +13,7 @@ from support.fleet import SESSION
 
 from cronkeeper.common.ledger import Rules, Window
 from cronkeeper.common.model import Run, RunState
-from cronkeeper.manager import ledger
+from cronkeeper.manager import jobs, ledger
 
 AWAY = {
     Strike.LOSE_CALL: "cut_in",
@@ -82,6 +82,7 @@ class Recorder:
             places={name: machine.max_running for name, machine in self.cluster.machines.items()},
             trouble=tuple(ended),
             pauses=tuple(people.pauses),
+            copies=dict(self._copies(people)),
         )
 
     def _shown(self, people: People) -> Iterator[Shown]:
@@ -98,6 +99,12 @@ class Recorder:
                     expected=entry.expected,
                     lateness=entry.lateness,
                 )
+
+    def _copies(self, people: People) -> Iterator[tuple[tuple[int, int], str]]:
+        """GET /jobs/<id>/copies, of every job."""
+        for job_id in people.jobs:
+            for each in jobs.copies_of(self.cluster.desk, job_id):
+                yield (job_id, each.copy), each.node
 
     def _executions(self) -> Iterator[Execution]:
         every = [

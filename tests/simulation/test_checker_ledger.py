@@ -60,6 +60,18 @@ def test_a_node_without_its_copy_is_missed() -> None:
     assert Tale(copies="all", requires={"disk": "ssd"}).complaints() == []
 
 
+def test_a_copy_whose_node_was_forgotten_misses_nothing_that_was_due_after_that() -> None:
+    def tale(**more: object) -> Tale:
+        found = Tale(copies="all").away("b", 30, 40, "forgotten")
+        # All that is told of the copy on b is a run by hand that was called back, under no node's name.
+        found.told(None, "canceled", run_id="1.2.hand-x.1", copy=2, node=None)
+        found.more |= more
+        return found
+
+    assert tale(copies={(1, 2): "b"}).complaints() == []
+    assert tale().complaints() == ["missed"]
+
+
 def test_an_attempt_that_should_have_followed_is_missed() -> None:
     assert Tale(retry_attempts=1).ran(600, told="failed").complaints() == ["missed"]
     assert Tale(retry_attempts=0).ran(600, told="failed").complaints() == []

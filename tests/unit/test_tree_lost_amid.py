@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from support.fakes import BEGIN
+from support.fakes import BEGIN, Trouble, crash_after
 from support.fleet import RUN_LEASE, Fleet
 from support.labelled import EACH_MINUTE, RUN, SECOND, SSD, MakeFleet, two
 from support.promise import complaints
@@ -70,6 +70,22 @@ def test_a_job_that_rested_before_it_was_to_leave_its_node_is_known_again(make_f
     lasting(fleet, 1.0)
     fleet.go(120)
     assert doubled(fleet) == []
+    assert complaints(fleet) == []
+
+
+@pytest.mark.parametrize("call", range(12))
+def test_a_manager_that_dies_while_it_makes_the_folders_leaves_none_of_them_out(
+    make_fleet: MakeFleet, call: int
+) -> None:
+    trouble = Trouble()
+    fleet = make_fleet("alpha", trouble={"leader": trouble})
+    fleet.submit(schedule=EACH_MINUTE)
+    fleet.until(TICK + timedelta(seconds=10))
+    trouble.arm(call, crash_after)
+    fleet.lose_tree()
+    fleet.until(TICK + timedelta(seconds=70))
+    trouble.disarm()
+    assert fleet.starts() == [RUN, SECOND]
     assert complaints(fleet) == []
 
 
