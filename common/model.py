@@ -399,6 +399,8 @@ class Report:
     reason: str | None = None
     first_tick: Moment | None = None
     """Of ticks that were skipped together, the first; `tick` is the last."""
+    unbegun: bool = False
+    """Its node knows that it never began, though it may have said so: a wrapper was started, and left no mark."""
     stdout: Output | None = None
     stderr: Output | None = None
 

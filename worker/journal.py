@@ -263,7 +263,8 @@ class Journal:
         if ended is not None:
             self.settle(entry, self._verdicts.of_exit(folder, started, ended, now))
         elif not self._verdicts.this_boot(folder):
-            self.settle(entry, outcome(RunState.LOST, RESTARTED, now))
+            began = None if started is None else self._verdicts.began(folder, started, now)
+            self.settle(entry, replace(outcome(RunState.LOST, RESTARTED, now), started_at=began))
         elif started is not None:
             self._find(entry, started, now)
         elif folder.given_up and (stopped := folder.stopped) is not None:
@@ -283,11 +284,11 @@ class Journal:
         ended = entry.folder.exit  # read again, now that the process is known to be gone
         if ended is not None:
             self.settle(entry, self._verdicts.of_exit(entry.folder, started, ended, now))
-        elif (stopped := entry.folder.stopped) is not None:
+            return
+        told = failed("its process was killed together with what keeps its exit code", now)
+        if (stopped := entry.folder.stopped) is not None:
             told = outcome(*end_of(entry.folder.plan.spec, stopped), now)
-            self.settle(entry, replace(told, started_at=self._verdicts.began(entry.folder, started, now)))
-        else:
-            self.settle(entry, failed("its process was killed together with what keeps its exit code", now))
+        self.settle(entry, replace(told, started_at=self._verdicts.began(entry.folder, started, now)))
 
     def _doubt(self, entry: Entry, now: datetime) -> None:
         clock = self.uptime()

@@ -16,12 +16,14 @@ def of_start(folder: RunFolder, now: datetime) -> Report:
 
 def of_end(folder: RunFolder, outcome: Outcome) -> Report:
     """The run has ended. Of what it wrote only the sizes are told here: see `outputs.with_outputs`."""
+    unmarked = folder.given_up or (outcome.state is not RunState.LOST and folder.started is None)
     return replace(
         _of(folder, outcome.state),
         started_at=outcome.started_at,
         ended_at=outcome.ended_at,
         exit_code=outcome.exit_code,
         reason=outcome.reason,
+        unbegun=outcome.started_at is None and unmarked,
         stdout=Output(size=size_of(folder, "stdout"), data=b""),
         stderr=Output(size=size_of(folder, "stderr"), data=b""),
     )

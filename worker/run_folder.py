@@ -19,7 +19,7 @@ import shlex
 import shutil
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cronkeeper.common.attempts import fenced
@@ -135,6 +135,14 @@ class RunFolder:
             return None
         stat, _, uptime = text.rstrip("\n").rpartition(" ")
         return Started(parse_stat(stat), float(uptime))
+
+    @property
+    def marked_at(self) -> datetime | None:
+        """When the mark was made, by the clock of then: of an earlier boot its uptime says nothing."""
+        try:
+            return datetime.fromtimestamp((self.path / "started").stat().st_mtime, UTC)
+        except FileNotFoundError:
+            return None
 
     @property
     def given_up(self) -> bool:

@@ -24,16 +24,20 @@ class Verdicts:
         stopped = folder.stopped
         if stopped is not None and ended.uptime >= stopped.asked:
             state, reason = end_of(folder.plan.spec, stopped)
-        begin, end = None, now
-        if self.this_boot(folder) and started is not None:
-            # What a shell can read of the uptime is only good to 10 ms: keep the order that is known.
-            begin = self.began(folder, started, now)
-            end = max(begin, at_uptime(ended.uptime, now, self.uptime()))
-        return Outcome(state=state, exit_code=ended.code, reason=reason, started_at=begin, ended_at=end)
+        begin, end = self.began(folder, started, now), now
+        if self.this_boot(folder):
+            end = at_uptime(ended.uptime, now, self.uptime())
+        # What a shell can read of the uptime is only good to 10 ms: keep the order that is known.
+        return Outcome(
+            state=state, exit_code=ended.code, reason=reason, started_at=begin, ended_at=max(begin, end)
+        )
 
-    def began(self, folder: RunFolder, started: Started, now: datetime) -> datetime:
-        """When its process was started."""
-        return max(folder.plan.claimed_at, at_uptime(started.uptime, now, self.uptime()))
+    def began(self, folder: RunFolder, started: Started | None, now: datetime) -> datetime:
+        """When its process was started. After a reboot the time of its mark tells, where there is one."""
+        if started is not None and self.this_boot(folder):
+            return max(folder.plan.claimed_at, at_uptime(started.uptime, now, self.uptime()))
+        marked_at = folder.marked_at
+        return folder.plan.claimed_at if marked_at is None else max(folder.plan.claimed_at, marked_at)
 
     def this_boot(self, folder: RunFolder) -> bool:
         """Whether the machine has not been restarted since."""

@@ -11,7 +11,7 @@ def advance(known: Run | None, report: Report, now: datetime) -> Run | None:
     """What a run becomes by a report; None where the report says nothing new."""
     if known is None:
         known = _unreported(report, now)
-    elif report.state not in TRANSITIONS[known.state] or _of_anothers_run(known, report):
+    elif not _is_news(known, report) or _of_anothers_run(known, report):
         return None
     # Only the ends carry these, and the truth of a run that was given up replaces what was assumed.
     end = {"ended_at": report.ended_at, "exit_code": report.exit_code, "reason": _cut(report.reason)}
@@ -22,10 +22,18 @@ def advance(known: Run | None, report: Report, now: datetime) -> Run | None:
         node=report.node,
         gen=report.gen,
         claimed_at=known.claimed_at if report.claimed_at is None else report.claimed_at,
-        started_at=known.started_at if report.started_at is None else report.started_at,
+        started_at=known.started_at
+        if report.started_at is None and not report.unbegun
+        else report.started_at,
         first_tick=report.first_tick,
         **end,
     )
+
+
+def _is_news(known: Run, report: Report) -> bool:
+    # It was given up as one that had begun, and its node knows better.
+    corrected = report.unbegun and known.started_at is not None and report.state is known.state
+    return corrected or report.state in TRANSITIONS[known.state]
 
 
 def _unreported(report: Report, now: datetime) -> Run:

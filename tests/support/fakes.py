@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -212,10 +213,10 @@ class Machine:
     def wrap(self, folder: RunFolder) -> None:
         """What wrapper.sh does while the lease holds."""
         process = ProcessId(NO_SUCH_PID + len(self.commands), 1)
-        stat = f"{process.pid} (sh) S {'0 ' * 18}{process.start_time} 0"
         try:
             with (folder.path / "started").open("x") as file:
-                file.write(f"{stat} {self.time.seconds}\n")
+                file.write(f"{process.pid} (sh) S {'0 ' * 18}{process.start_time} 0 {self.time.seconds}\n")
+            os.utime(folder.path / "started", (self.wall(), self.wall()))
         except (FileExistsError, FileNotFoundError):
             return
         self.commands.append(command := Command(folder.plan, self.time.seconds))
@@ -301,8 +302,7 @@ class FakeSpool:
     machine: Machine
 
     def take(self) -> set[int]:
-        filed = set(self.machine.filed)
-        self.machine.filed.clear()
+        filed, self.machine.filed = self.machine.filed, set()
         return filed
 
 
