@@ -35,6 +35,7 @@ AWAY = {
     Fault.NO_SQL: "sql_cut",
 }
 """The checker's words, where they are others."""
+STANDING_STILL = ("stopped", "pause")
 
 
 @dataclass
@@ -63,7 +64,7 @@ class Recorder:
         """All of it."""
         assert self.healed is not None
         healed = moment(self.healed)
-        ended = (_until(each, healed) for each in self.trouble)
+        ended = (_until(self._until_death(each), healed) for each in self.trouble)
         return History(
             begin=BEGIN,
             healed=healed,
@@ -84,6 +85,13 @@ class Recorder:
             pauses=tuple(people.pauses),
         )
 
+    def _until_death(self, away: Away) -> Away:
+        """What stands still is killed all the same, and then does no more."""
+        if away.what not in STANDING_STILL:
+            return away
+        deaths = (moment(at) for name, at in self.cluster.deaths if name == away.node)
+        return _until(away, min((death for death in deaths if death > away.begin), default=away.end))
+
     def _shown(self, people: People) -> Iterator[Shown]:
         """GET /jobs/<id>/ledger, of every job."""
         now = self.cluster.time.now
@@ -100,12 +108,13 @@ class Recorder:
                 )
 
     def _executions(self) -> Iterator[Execution]:
+        """Of those that a machine began at the same instant the first one first."""
         every = [
             (one.began, name, one)
             for name, machine in self.cluster.machines.items()
             for one in machine.commands
         ]
-        for _, name, command in sorted(every, key=lambda each: (each[0], each[1], each[2].plan.run_id)):
+        for _, name, command in sorted(every, key=lambda each: each[:2]):
             yield _execution(name, command)
 
 
