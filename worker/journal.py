@@ -52,6 +52,11 @@ class Entry:
         """Which job it is of."""
         return self.folder.plan.spec.job_id, self.folder.plan.spec.copy
 
+    @property
+    def turn(self) -> tuple[list[int], str]:
+        """What runs are started in the order of: those of a job as they were claimed."""
+        return [int(part) for part in self.folder.plan.token.split(".")], self.folder.plan.run_id
+
 
 @dataclass(slots=True)
 class Journal:
@@ -171,7 +176,8 @@ class Journal:
     def start_cleared(self, now: datetime, alone: Container[JobKey] | None = None) -> list[Entry]:
         """Start what may; returns what has a process or an end now. `alone`: these jobs only, without a lease."""
         moved = []
-        for run_id in sorted(each for each in self._waiting if alone is None or job_key(each) in alone):
+        may = (each for each in self._waiting if alone is None or job_key(each) in alone)
+        for run_id in sorted(may, key=lambda each: self.entries[each].turn):
             entry = self.entries[run_id]
             if entry.doubtful_since is not None or not self._verdicts.this_boot(entry.folder):
                 self._look(entry, now)
