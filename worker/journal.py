@@ -52,6 +52,11 @@ class Entry:
         """Which job it is of."""
         return self.folder.plan.spec.job_id, self.folder.plan.spec.copy
 
+    @property
+    def turn(self) -> tuple[list[int], str]:
+        """What runs are started in the order of: those of a job as they were claimed."""
+        return [int(part) for part in self.folder.plan.token.split(".")], self.folder.plan.run_id
+
 
 @dataclass(slots=True)
 class Journal:
@@ -172,7 +177,7 @@ class Journal:
         """Start what may; returns what has a process or an end now. `alone`: these jobs only, without a lease."""
         moved = []
         may = (each for each in self._waiting if alone is None or job_key(each) in alone)
-        for run_id in sorted(may, key=self._claimed_as):
+        for run_id in sorted(may, key=lambda each: self.entries[each].turn):
             entry = self.entries[run_id]
             if entry.doubtful_since is not None or not self._verdicts.this_boot(entry.folder):
                 self._look(entry, now)
@@ -184,11 +189,6 @@ class Journal:
                 self._waiting.discard(run_id)
                 moved.append(entry)
         return moved
-
-    def _claimed_as(self, run_id: str) -> tuple[list[int], str]:
-        """What orders the runs of a job as they were claimed: of those that waited for one file, too."""
-        token = self.entries[run_id].folder.plan.token
-        return [int(part) for part in token.split(".")], run_id
 
     def poll(self, now: datetime) -> list[Entry]:
         """The runs that have ended since the last call; those that have lasted too long are told to end."""

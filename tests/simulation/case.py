@@ -192,7 +192,7 @@ class Line:
         able = [
             instant(version.since)
             for version in self.versions
-            if any(may_be_on(version, name, nodes.get(name, {})) for name in self._names)
+            if any(may_be_on(version, name, nodes.get(name, {})) for name in self._names or nodes)
         ]
         return self.case.any_trouble.after(min(able, default=0.0), self.case.times.published)
 

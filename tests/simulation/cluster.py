@@ -67,6 +67,8 @@ class Cluster(Fleet):
         """Whose whole machine stands still, and since when."""
         self.down: dict[str, tuple[int, bytes] | None] = {}
         """Daemons that are to be started again, and the session that they come back to."""
+        self.deaths: list[tuple[str, float]] = []
+        """Which daemon ended, and when."""
         self.heal_at = math.inf
         """When all trouble is over."""
         self.note: Note = lambda link, call, event: None
@@ -190,6 +192,7 @@ class Cluster(Fleet):
     def stop(self, name: str) -> None:
         for link in self.links[name]:
             link.gone = True
+        self.deaths.append((name, self.time.seconds))
         super().stop(name)
 
     def crash(self, name: str, after: float, *, guard: bool = False) -> None:

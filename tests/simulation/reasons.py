@@ -3,6 +3,7 @@
 import re
 from bisect import bisect_right
 from collections.abc import Callable
+from itertools import pairwise
 from math import inf
 
 from simulation.case import Line, instant
@@ -73,9 +74,22 @@ def _paused(line: Line, tick: int) -> str | None:
 def _ended(line: Line, tick: int, how: str) -> str | None:
     end = line.window_end(tick) + SLACK
     ends = [era for era in line.ticks[tick] if era.ended_by is not None and era.until - SLACK <= end]
-    if how == "edited" and ends:
+    if how == "edited" and (ends or _overtaken(line, tick)):
         return None
     return None if any(era.ended_by == how for era in ends) else f"it was not {how} in its window"
+
+
+def _overtaken(line: Line, tick: int) -> bool:
+    """Whether a later tick of the schedule before was dealt with, as the edit was not published yet."""
+    for before, era in pairwise(line.eras):
+        known = line.case.any_trouble.after(era.certain, line.case.times.published)
+        eras = line.ticks[tick]
+        if era not in eras or before in eras or before.ended_by != "edited" or tick > known:
+            continue
+        later = (each for each in line.order if tick < each <= known and before in line.ticks[each])
+        if any(each in line.by_tick or each in line.told_of for each in later):
+            return True
+    return False
 
 
 def _unvouched(line: Line, tick: int) -> str | None:

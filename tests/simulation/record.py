@@ -35,6 +35,7 @@ AWAY = {
     Fault.NO_SQL: "sql_cut",
 }
 """The checker's words, where they are others."""
+STANDING_STILL = ("stopped", "pause")
 
 
 @dataclass
@@ -50,6 +51,8 @@ class Recorder:
         begin = self.cluster.time.seconds
         what = AWAY[event.what] if event.what in AWAY else str(event.what)  # type: ignore[index]
         end = moment(begin + event.lasts)
+        if what in STANDING_STILL and event.who in self.cluster.paused:  # the first SIGCONT ends them all
+            end = min(end, moment(self.cluster.paused[event.who]))
         off = abs(event.value) if event.what is Fault.CLOCK else 0.0
         self.trouble.append(Away(node=event.who, begin=moment(begin), end=end, what=what, off=off))
 
@@ -63,7 +66,7 @@ class Recorder:
         """All of it."""
         assert self.healed is not None
         healed = moment(self.healed)
-        ended = (_until(each, healed) for each in self.trouble)
+        ended = (_until(self._until_death(each), healed) for each in self.trouble)
         return History(
             begin=BEGIN,
             healed=healed,
@@ -84,6 +87,13 @@ class Recorder:
             pauses=tuple(people.pauses),
             copies=dict(self._copies(people)),
         )
+
+    def _until_death(self, away: Away) -> Away:
+        """What stands still is killed all the same, and then does no more."""
+        if away.what not in STANDING_STILL:
+            return away
+        deaths = (moment(at) for name, at in self.cluster.deaths if name == away.node)
+        return _until(away, min((death for death in deaths if death > away.begin), default=away.end))
 
     def _shown(self, people: People) -> Iterator[Shown]:
         """GET /jobs/<id>/ledger, of every job."""
@@ -107,6 +117,7 @@ class Recorder:
                 yield (job_id, each.copy), each.node
 
     def _executions(self) -> Iterator[Execution]:
+        """Of those that a machine began at the same instant the first one first."""
         every = [
             (one.began, name, one)
             for name, machine in self.cluster.machines.items()

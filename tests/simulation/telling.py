@@ -7,7 +7,7 @@ from math import inf
 from simulation.case import Line, instant
 from simulation.history import Complaint, Execution, Told
 from simulation.reasons import illegitimate
-from simulation.starts import given_up
+from simulation.starts import given_up, unheard
 
 FINAL = {"succeeded", "failed", "timed_out", "canceled", "lost", "skipped"}
 UNHEARD = 5.0
@@ -135,12 +135,14 @@ def _next_attempt_told(line: Line, row: Told) -> float:
 
 
 def _skipped(line: Line, row: Told) -> Iterator[Complaint]:
-    if row.run_id in line.by_run:
+    began = line.by_run.get(row.run_id)
+    if began is not None and not unheard(line, began):
         yield complain("mistold", row, "it began")
     ticks = {int(instant(each)) for each in (row.tick, row.first_tick) if each is not None}
     for tick in sorted(ticks):
-        if line.by_tick.get(tick) and row.run_id not in line.by_run:
-            yield complain("mistold", row, f"{line.by_tick[tick][0].run_id} began")
+        begun = [each for each in line.by_tick.get(tick, ()) if not unheard(line, each)]
+        if begun and row.run_id not in line.by_run:
+            yield complain("mistold", row, f"{begun[0].run_id} began")
         elif tick in line.ticks and (why := illegitimate(line, tick, row.reason)):
             yield complain("mistold", row, why)
 

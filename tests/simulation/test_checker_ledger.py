@@ -72,6 +72,15 @@ def test_a_copy_whose_node_was_forgotten_misses_nothing_that_was_due_after_that(
     assert tale().complaints() == ["missed"]
 
 
+def test_nothing_is_missed_where_no_node_would_do_until_the_tick_was_due() -> None:
+    def tale(since: float) -> Tale:
+        tape = Tale(copies="all", requires={"disk": "tape"}, schedule="10 * * * *").silent(*TICKS)
+        return tape.edit(since, requires={})
+
+    assert tale(600).complaints() == []
+    assert tale(580).complaints() == ["missed"]
+
+
 def test_an_attempt_that_should_have_followed_is_missed() -> None:
     assert Tale(retry_attempts=1).ran(600, told="failed").complaints() == ["missed"]
     assert Tale(retry_attempts=0).ran(600, told="failed").complaints() == []
@@ -293,6 +302,29 @@ def test_a_run_by_hand_that_waited_for_its_file_and_never_began_was_in_the_way_u
 
     assert "mistold" not in tale(620).complaints()
     assert "mistold" in tale(580).complaints()
+
+
+def test_what_an_edit_brought_before_it_was_published_is_passed_over_where_the_old_schedule_went_on() -> None:
+    def tale(heard: float) -> Tale:
+        """Every fifth minute from 590 s on, every fourth before: the latter's 720 s began, and 600 s did not."""
+        edit = {"schedule": "*/5 * * * *", "effective_from": at(590)}
+        silent = [tick for tick in TICKS if tick % (240 if tick < 590 else 300)]
+        edited = Tale(schedule="*/4 * * * *").edit(590, **edit).silent(*silent)
+        return edited.away("m1", 585, heard).skipped(600, "edited")
+
+    assert tale(710).ran(720).complaints() == []
+    assert tale(710).complaints() == ["mistold"]
+    assert "mistold" in tale(620).ran(720).complaints()
+
+
+def test_of_what_a_forgotten_node_began_alone_nobody_knows() -> None:
+    def tale(policy: str) -> Tale:
+        alone = Tale(when_isolated=policy).ran(600, told=None).skipped(600, "coalesced")
+        return alone.away("a", 590, 650, "cut").away("a", 615, 615, "forgotten")
+
+    assert tale("run").complaints() == []
+    assert tale("finish").complaints() == ["mistold"]
+    assert tale("run").ran(600, 30, told=None, node="b").complaints() == []
 
 
 # unsettled

@@ -12,12 +12,14 @@ from cronkeeper.common.model import Copies, Job
 from cronkeeper.common.store.job_query import JobQuery
 from cronkeeper.common.store.schema import leader, metadata, schema_info
 from cronkeeper.common.store.store import Store
-from cronkeeper.manager import jobs, ledger
+from cronkeeper.manager import jobs, ledger, nodes
 
 from .fleet import Fleet
 
 AT_ONCE = Rules(patience=timedelta(0))
 DAY = timedelta(days=1)
+ALONE = 3
+"""So many dots are in a token that a node gave out alone."""
 
 
 def blank(store: Store) -> Store:
@@ -40,7 +42,7 @@ def complaints(fleet: Fleet) -> list[str]:
 
 def _of_starts(fleet: Fleet) -> Iterator[str]:
     known = fleet.runs()
-    for run_id, count in Counter(fleet.starts()).items():
+    for run_id, count in Counter(_heard_of(fleet)).items():
         if count > 1:
             yield f"{run_id} was started {count} times"
         if run_id not in known:
@@ -48,6 +50,15 @@ def _of_starts(fleet: Fleet) -> Iterator[str]:
     for run in known.values():
         if not run.state.final:
             yield f"{run.id} is still {run.state}"
+
+
+def _heard_of(fleet: Fleet) -> Iterator[str]:
+    """All that began, but for what a node began alone that is forgotten now."""
+    known = {view.node.name for view in nodes.listing(fleet.desk)}
+    for name, machine in fleet.machines.items():
+        for plan in (command.plan for command in machine.commands):
+            if name in known or plan.token.count(".") < ALONE:
+                yield plan.run_id
 
 
 def _of_tree(fleet: Fleet) -> Iterator[str]:

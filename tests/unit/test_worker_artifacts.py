@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.failing import FIRST, SECOND, TICK, YEARLY, states
@@ -11,12 +12,12 @@ from support.promise import complaints
 from cronkeeper.common.model import Artifact, Concurrency, Job, JobType, Retry, RunState
 
 SCRIPT = Artifact("ab" * 32, "job.sh", 3)
+OF_FILE: dict[str, Any] = {"type": JobType.SCRIPT, "command": None, "artifact": SCRIPT}
 
 
 def waiting(fleet: Fleet, **policies: object) -> Job:
     """A job whose run is claimed and waits for its file."""
-    of_file = {"type": JobType.SCRIPT, "command": None, "artifact": SCRIPT}
-    job = fleet.submit(**{"schedule": YEARLY, **of_file, **policies})
+    job = fleet.submit(**{"schedule": YEARLY, **OF_FILE, **policies})
     fleet.until(TICK + timedelta(seconds=6))
     return job
 
@@ -66,6 +67,16 @@ def test_a_one_shot_and_a_run_by_hand_wait_on(fleet: Fleet, once: bool) -> None:
     fleet.go(300)
     fetch(fleet)
     assert len(fleet.starts()) == 1
+    assert complaints(fleet) == []
+
+
+def test_what_waited_begins_in_the_order_in_which_it_was_claimed(fleet: Fleet) -> None:
+    """By the names of the runs the tick would be the first, and the run by hand begin beside it."""
+    job = fleet.submit(schedule=YEARLY, concurrency=Concurrency.ALLOW, **OF_FILE)
+    by_hand = fleet.request(job)
+    fleet.until(TICK + timedelta(seconds=6))
+    fetch(fleet)
+    assert fleet.machines["alpha"].starts == [by_hand.id, FIRST]
     assert complaints(fleet) == []
 
 
