@@ -51,8 +51,6 @@ class Recorder:
         begin = self.cluster.time.seconds
         what = AWAY[event.what] if event.what in AWAY else str(event.what)  # type: ignore[index]
         end = moment(begin + event.lasts)
-        if what in STANDING_STILL and event.who in self.cluster.paused:  # the first SIGCONT ends them all
-            end = min(end, moment(self.cluster.paused[event.who]))
         off = abs(event.value) if event.what is Fault.CLOCK else 0.0
         self.trouble.append(Away(node=event.who, begin=moment(begin), end=end, what=what, off=off))
 
