@@ -143,7 +143,7 @@ class Case:
             begun[execution.job_id, execution.copy].append(execution)
         for each in self.history.told:
             told[each.job_id, each.copy].append(each)
-        names = {*begun, *told}
+        names = {*begun, *told, *self.history.copies}
         names |= {(job, 1) for job in self.history.jobs if all(job != known for known, _ in names)}
         return [
             Line(self, job, copy, self.history.jobs.get(job, ()), begun[job, copy], told[job, copy])
@@ -352,10 +352,14 @@ class Line:
             begin = instant(each.began) - self.case.times.punctual if tick is None else float(tick)
             spans.append((tick, (begin, self._free(begin, instant(each.ended)))))
         for row in self.told:
-            if row.tick is not None and row.run_id not in self.by_run and row.state != "skipped":
-                begin = instant(row.tick)
+            due = row.tick
+            if due is None and row.state in ("failed", "lost"):  # by hand: it was claimed, and never began
+                due = row.asked
+            if due is not None and row.run_id not in self.by_run and row.state != "skipped":
+                begin = instant(due)
                 waited = max((there for _, there in self.case.files(self.job, row.node)), default=begin)
-                spans.append((int(begin), (begin, self._free(begin, max(begin, waited)))))
+                tick = None if row.tick is None else int(begin)
+                spans.append((tick, (begin, self._free(begin, max(begin, waited)))))
         return [*spans, *self._between_attempts()]
 
     def _free(self, begin: float, ended: float) -> float:

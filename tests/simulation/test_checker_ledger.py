@@ -72,6 +72,18 @@ def test_a_copy_whose_node_was_forgotten_misses_nothing_that_was_due_after_that(
     assert tale().complaints() == ["missed"]
 
 
+def test_a_copy_that_was_made_when_its_node_came_to_be_one_that_will_do_misses_nothing_from_before() -> None:
+    def tale(since: float, **more: object) -> Tale:
+        found = Tale(schedule="*/10 * * * *", copies="all", requires={"disk": "tape"})
+        found.edit(since, requires={"disk": "ssd"})
+        found.silent(*TICKS).more |= more
+        return found
+
+    assert tale(700, copies={(1, 2): "a"}).complaints() == []
+    assert tale(700).complaints() == ["missed"]
+    assert tale(500, copies={(1, 2): "a"}).complaints() == ["missed"]
+
+
 def test_an_attempt_that_should_have_followed_is_missed() -> None:
     assert Tale(retry_attempts=1).ran(600, told="failed").complaints() == ["missed"]
     assert Tale(retry_attempts=0).ran(600, told="failed").complaints() == []
@@ -210,6 +222,18 @@ def test_a_tick_is_skipped_for_a_run_only_while_there_is_one() -> None:
 
 def test_a_run_of_which_nobody_knows_whether_it_began_is_one() -> None:
     assert Tale().away("a", 541, 560).told(540, "lost").skipped(600, "still_running").complaints() == []
+
+
+def test_so_is_one_that_was_asked_for_by_hand_and_not_one_that_was_called_back() -> None:
+    def tale(state: str, asked: float) -> Tale:
+        by_hand = (
+            Tale().away("a", 550, 556).told(None, state, run_id="1.1.hand-x.1", asked=at(asked), node="a")
+        )
+        return by_hand.skipped(600, "still_running")
+
+    assert tale("lost", 549).complaints() == []
+    assert tale("lost", 700).complaints() == ["mistold"]
+    assert tale("canceled", 549).complaints() == ["mistold"]
 
 
 def test_a_run_that_waits_for_its_next_attempt_is_one() -> None:

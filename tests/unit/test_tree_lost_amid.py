@@ -365,4 +365,4 @@ def test_a_parked_job_is_not_published_again_before_the_nodes_have_told_what_the
     fleet.go(15)
     assert fleet.claim(job)[0] == "alpha"
     assert fleet.starts() == [RUN]
-    assert states(fleet) == {}
+    assert states(fleet) == {RUN: RunState.CLAIMED}
