@@ -352,14 +352,10 @@ class Line:
             begin = instant(each.began) - self.case.times.punctual if tick is None else float(tick)
             spans.append((tick, (begin, self._free(begin, instant(each.ended)))))
         for row in self.told:
-            due = row.tick
-            if due is None and row.state in ("failed", "lost"):  # by hand: it was claimed, and never began
-                due = row.asked
-            if due is not None and row.run_id not in self.by_run and row.state != "skipped":
-                begin = instant(due)
+            if row.tick is not None and row.run_id not in self.by_run and row.state != "skipped":
+                begin = instant(row.tick)
                 waited = max((there for _, there in self.case.files(self.job, row.node)), default=begin)
-                tick = None if row.tick is None else int(begin)
-                spans.append((tick, (begin, self._free(begin, max(begin, waited)))))
+                spans.append((int(begin), (begin, self._free(begin, max(begin, waited)))))
         return [*spans, *self._between_attempts()]
 
     def _free(self, begin: float, ended: float) -> float:

@@ -72,8 +72,6 @@ class Told:
     node: str | None
     started_at: datetime | None
     ended_at: datetime | None
-    asked: datetime | None = None
-    """Of a run by hand: when it was asked for, if that is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -157,7 +157,6 @@ def _told(run: Run) -> Told:
         node=run.node,
         started_at=run.started_at,
         ended_at=run.ended_at,
-        asked=run.created_at if run.tick is None else None,
     )
 
 

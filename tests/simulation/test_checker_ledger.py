@@ -224,18 +224,6 @@ def test_a_run_of_which_nobody_knows_whether_it_began_is_one() -> None:
     assert Tale().away("a", 541, 560).told(540, "lost").skipped(600, "still_running").complaints() == []
 
 
-def test_so_is_one_that_was_asked_for_by_hand_and_not_one_that_was_called_back() -> None:
-    def tale(state: str, asked: float) -> Tale:
-        by_hand = (
-            Tale().away("a", 550, 556).told(None, state, run_id="1.1.hand-x.1", asked=at(asked), node="a")
-        )
-        return by_hand.skipped(600, "still_running")
-
-    assert tale("lost", 549).complaints() == []
-    assert tale("lost", 700).complaints() == ["mistold"]
-    assert tale("canceled", 549).complaints() == ["mistold"]
-
-
 def test_a_run_that_waits_for_its_next_attempt_is_one() -> None:
     tale = Tale(retry_attempts=1).ran(540, 1, 2, told="failed").ran(540, 80, 1, attempt=2)
     assert tale.skipped(600, "still_running").complaints() == []
