@@ -174,10 +174,15 @@ def _agree_in_sql(
     reports = [_given_up(each.placed, *lost, now) for each in found for lost in each.verdict.lost]
     given_up = {run.run_id: run for each in found for run, _ in each.verdict.lost}
     pending = {run.run_id: run for each in found for run in each.verdict.pending}
+    claimed = [_report(each.placed, run, RunState.CLAIMED) for each in found for run in each.verdict.pending]
 
     def work(connection: Connection) -> tuple[int, dict[str, Run], dict[int, Job]]:
-        if reports:
+        heard = runs.by_ids(connection, pending)
+        # Their node may have told nobody, and no disk but its own has them, should the tree be lost now.
+        unheard = [report for report in claimed if report.run_id not in heard]
+        if reports or unheard:
             leader.fence(connection, reign.epoch)
+        runs.record_many(connection, unheard, now)
         changed = runs.record_many(connection, reports, now)
         for ended in changed:
             note_end(connection, jobs.get(connection, ended.job_id), ended, now)

@@ -90,7 +90,7 @@ def parked(job_id: int, copy: int) -> str:
 def skeleton() -> list[str]:
     """The persistent folders of the fleet, to `ensure` in this order before anything else is written.
 
-    The leaders' is the last: where it is, managers take all others to be there too.
+    The last one says that all are there: whoever makes them may end in between.
     """
     return [LIVE, CHANGES, NODES, PARKED, LEADERS]
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from cronkeeper.common.model import TRANSITIONS, Report, Run, RunState, replace
+from cronkeeper.common.model import TRANSITIONS, Report, Run, RunState, SkipReason, replace
 
 from .schema import REASON_LENGTH
 
@@ -11,7 +11,9 @@ def advance(known: Run | None, report: Report, now: datetime) -> Run | None:
     """What a run becomes by a report; None where the report says nothing new."""
     if known is None:
         known = _unreported(report, now)
-    elif not _is_news(known, report) or _of_anothers_run(known, report):
+    elif not _is_vouched_for(known, report) and (
+        not _is_news(known, report) or _of_anothers_run(known, report)
+    ):
         return None
     # Only the ends carry these, and the truth of a run that was given up replaces what was assumed.
     end = {"ended_at": report.ended_at, "exit_code": report.exit_code, "reason": _cut(report.reason)}
@@ -48,6 +50,15 @@ def _unreported(report: Report, now: datetime) -> Run:
         started_by=report.started_by,
         created_at=now,
     )
+
+
+def _is_vouched_for(known: Run, report: Report) -> bool:
+    """Whether the report tells what became of a tick of which nobody had known whether it ran.
+
+    Not where that is the last one of a range: the others have no other row.
+    """
+    unvouched = known.state is RunState.SKIPPED and known.reason == SkipReason.UNVOUCHED
+    return unvouched and known.first_tick is None and report.state is not RunState.SKIPPED
 
 
 def _of_anothers_run(known: Run, report: Report) -> bool:

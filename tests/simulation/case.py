@@ -143,7 +143,7 @@ class Case:
             begun[execution.job_id, execution.copy].append(execution)
         for each in self.history.told:
             told[each.job_id, each.copy].append(each)
-        names = {*begun, *told}
+        names = {*begun, *told, *self.history.copies}
         names |= {(job, 1) for job in self.history.jobs if all(job != known for known, _ in names)}
         return [
             Line(self, job, copy, self.history.jobs.get(job, ()), begun[job, copy], told[job, copy])

@@ -81,6 +81,18 @@ def test_nothing_is_missed_where_no_node_would_do_until_the_tick_was_due() -> No
     assert tale(580).complaints() == ["missed"]
 
 
+def test_a_copy_that_was_made_when_its_node_came_to_be_one_that_will_do_misses_nothing_from_before() -> None:
+    def tale(since: float, **more: object) -> Tale:
+        found = Tale(schedule="*/10 * * * *", copies="all", requires={"disk": "tape"})
+        found.edit(since, requires={"disk": "ssd"})
+        found.silent(*TICKS).more |= more
+        return found
+
+    assert tale(700, copies={(1, 2): "a"}).complaints() == []
+    assert tale(700).complaints() == ["missed"]
+    assert tale(500, copies={(1, 2): "a"}).complaints() == ["missed"]
+
+
 def test_an_attempt_that_should_have_followed_is_missed() -> None:
     assert Tale(retry_attempts=1).ran(600, told="failed").complaints() == ["missed"]
     assert Tale(retry_attempts=0).ran(600, told="failed").complaints() == []

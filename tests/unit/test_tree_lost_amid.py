@@ -89,6 +89,49 @@ def test_a_manager_that_dies_while_it_makes_the_folders_leaves_none_of_them_out(
     assert complaints(fleet) == []
 
 
+def test_a_run_that_only_a_moved_claim_told_of_is_known_when_that_is_lost(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha", "beta")
+    lasting(fleet, 60.0)
+    copy = fleet.copy_tree()
+    fleet.go(10)
+    fleet.submit(schedule=EACH_MINUTE)
+    fleet.until(TICK - timedelta(seconds=1))
+    ((node, _),) = fleet.claims()
+    fleet.loops.pop(f"{node}'s reporter")
+    fleet.go(2)
+    assert fleet.starts() == [RUN]
+    assert fleet.runs() == {}
+    fleet.stop(node)
+    fleet.go(8)
+    fleet.lose_tree(copy)
+    fleet.go(20)
+    fleet.work(node)
+    lasting(fleet, 1.0)
+    fleet.go(100)
+    assert doubled(fleet) == []
+    assert fleet.runs()[RUN].state is RunState.SUCCEEDED
+    assert complaints(fleet) == []
+
+
+def test_what_nobody_could_vouch_for_is_told_by_its_node_when_that_is_back(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet("alpha", "beta")
+    job = fleet.submit(schedule="1 * * * *", node="alpha")
+    fleet.until(TICK - timedelta(seconds=1))
+    fleet.loops.pop("alpha's reporter")
+    fleet.go(2)
+    fleet.stop("alpha")
+    fleet.change(fleet.job(job), node="beta")
+    fleet.lose_tree()
+    fleet.until(TICK + timedelta(seconds=RUN_LEASE + 25))
+    assert fleet.runs()[RUN].reason == "unvouched"
+    fleet.work("alpha")
+    fleet.go(30)
+    told = fleet.runs()[RUN]
+    assert (told.state, told.node, told.reason) == (RunState.SUCCEEDED, "alpha", None)
+    assert doubled(fleet) == []
+    assert complaints(fleet) == []
+
+
 def test_a_leader_whose_session_is_in_the_copy_begins_anew(fleet: Fleet) -> None:
     fleet.submit(schedule="*/10 * * * * *", catch_up=CatchUp.ALL)
     fleet.go(40)
@@ -322,4 +365,4 @@ def test_a_parked_job_is_not_published_again_before_the_nodes_have_told_what_the
     fleet.go(15)
     assert fleet.claim(job)[0] == "alpha"
     assert fleet.starts() == [RUN]
-    assert states(fleet) == {}
+    assert states(fleet) == {RUN: RunState.CLAIMED}
