@@ -11,14 +11,18 @@ from cronkeeper.common.schedule import undone
 log = logging.getLogger(__name__)
 
 
-def carried(claim: bytes, published: bytes, job: Job) -> bytes:
-    """The claim that goes along with the job as it is now, where it was `published` as another one."""
+def carried(claim: bytes, published: bytes, job: Job, unheard: datetime | None = None) -> bytes:
+    """The claim that goes along with the job as it is now, where it was `published` as another one.
+
+    `unheard`: what its node began by itself, up to then, nobody will ever hear of.
+    """
     try:
         before, old = decode(claim, Claim), decode(published, Spec)
     except ValueError as error:
         log.error("what job %d was before can't be read: %s", job.id, error, extra={"job": job.id})
         return claim
-    after = with_skips(before, old, job)
+    known = before if unheard is None or not before.alone else _unvouched(before, old, unheard)
+    after = with_skips(known, old, job)
     return claim if after is before else encode(after)
 
 
@@ -37,7 +41,17 @@ def with_skips(claim: Claim, old: Spec, job: Job) -> Claim:
     if claim.watermark is not None and claim.watermark >= until:
         # The node did not hear of it, and went on by the old one.
         return replace(claim, skips=(*claim.skips, *_unheard_of(old, job, claim.watermark)))
-    span = undone(old, claim.watermark, until)
+    return _passed_over(claim, old, until, reason)
+
+
+def _unvouched(claim: Claim, old: Spec, until: datetime) -> Claim:
+    """The claim without what its node may have begun by itself: none of that begins a second time."""
+    claim = call_off(claim, "its node was forgotten, and may have begun it", until)
+    return _passed_over(claim, replace(old, enabled=not old.paused), until, SkipReason.UNVOUCHED)
+
+
+def _passed_over(claim: Claim, spec: Spec, until: datetime, reason: SkipReason) -> Claim:
+    span = undone(spec, claim.watermark, until)
     if span is None:
         return claim
     first, last = span

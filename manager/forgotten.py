@@ -5,6 +5,7 @@ node's folder is in the tree; that goes last.
 """
 
 import logging
+from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -43,7 +44,7 @@ def known_for_certain(store: Store, reign: Reign, board: Board, roll: nodes.Roll
     return store.transaction(work)
 
 
-def park(tree: Tree, store: Store, reign: Reign, board: Board, node: str) -> list[Move]:
+def park(tree: Tree, store: Store, reign: Reign, board: Board, node: str, now: datetime) -> list[Move]:
     """Take all claims off the node, from where they go to nodes that will do. Raises: Unavailable, Deposed.
 
     The job's last spec stays behind: what an edit of meanwhile took from it is noted in the claim now. What SQL
@@ -54,9 +55,10 @@ def park(tree: Tree, store: Store, reign: Reign, board: Board, node: str) -> lis
         return []
     rows = store.transaction(lambda connection: jobs.by_ids(connection, {job_id for job_id, _ in there}))
     found = {job.id: job for job in rows}
-    forced = node not in board.known  # of a drained one, what may be going on there by itself waits for it
+    # Of a drained one, what may be going on there by itself waits for it.
+    unheard = now if node not in board.known else None
     moves = [
-        Move(key, placed, Placed.parked(*key), job if job.ended_at is None else None, forced=forced)
+        Move(key, placed, Placed.parked(*key), job if job.ended_at is None else None, unheard=unheard)
         for key, placed in sorted(there.items())
         if (job := found.get(key[0])) is not None and not board.everywhere.is_orphan(key)
     ]

@@ -253,11 +253,11 @@ class Leader:
         when = settle.When(now, clock, self._rules.run_lease)
         for node in sorted(board.drained):
             if self._is_dead(board, node, clock):  # what no other one will do for must not stay there either
-                parked = forgotten.park(self._tree, self._store, reign, board, node)
+                parked = forgotten.park(self._tree, self._store, reign, board, node, now)
                 self._note(board, parked)
                 self._call_back(reign, board, parked)
         for node in board.forgotten():
-            self._note(board, forgotten.park(self._tree, self._store, reign, board, node))
+            self._note(board, forgotten.park(self._tree, self._store, reign, board, node, now))
             self._record(reign)
             if forgotten.clear(self._tree, self._store, reign, board, node, when):
                 self._intake.hurry()

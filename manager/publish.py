@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from datetime import datetime
 
 from cronkeeper.common import isolation
 from cronkeeper.common.coordination import paths
@@ -82,8 +83,8 @@ class Move:
     """What the claim of a job without a `source` begins with."""
     resting: bool = False
     """At its target the job starts nothing, as if it were not enabled: it is to leave as soon as it can."""
-    forced: bool = False
-    """Also where the node may be starting its ticks by itself: nobody will hear of that any more."""
+    unheard: datetime | None = None
+    """Also where the node may be starting its ticks by itself: of those up to then nobody will hear any more."""
 
     @property
     def leaves(self) -> bool:
@@ -200,7 +201,7 @@ def _of(move: Move, source: Source | None) -> list[Op] | None:
     if move.source is not None:
         if source is None or move.version not in (None, source.claim.version):
             return None
-        if move.leaves and not move.forced and _alone(source.claim.data):
+        if move.leaves and move.unheard is None and _alone(source.claim.data):
             return None
         ops.append(Delete(move.source.claim, source.claim.version))
         if (path := move.source.spec) is not None and source.spec is not None:
@@ -219,7 +220,7 @@ def _carried(move: Move, target: Placed, source: Source | None) -> bytes:
     elif move.job is None or source.spec is None:
         claim = source.claim.data
     else:
-        claim = edits.carried(source.claim.data, source.spec.data, move.job)
+        claim = edits.carried(source.claim.data, source.spec.data, move.job, move.unheard)
     if source is not None:
         claim = _dated(claim, None if move.leaves else source.spec)
     if move.job is None:

@@ -93,7 +93,7 @@ def _overtaken(line: Line, tick: int) -> bool:
 
 
 def _unvouched(line: Line, tick: int) -> str | None:
-    """The ticks that SQL does not know of, when the tree is lost and the job's node has not told what it ran."""
+    """Ticks that may have begun unheard: the tree is lost, or the node forgotten, that would have told of them."""
     waits = (
         line.case.times.recovery + line.case.history.settings.run_lease
     )  # for the word of a node that is gone
@@ -101,7 +101,16 @@ def _unvouched(line: Line, tick: int) -> str | None:
     lost = [away for every in line.case.trouble.values() for away in every if away.what == "wiped"]
     if any(instant(away.begin) <= heard and tick <= instant(away.end) + waits for away in lost):
         return None
-    return "no tree was lost about then"
+    alone = {version.node for version in line.versions if version.when_isolated == "run"} - {None}
+    forgotten = [
+        each for node in alone for each in line.case.trouble.get(node, ()) if each.what == "forgotten"
+    ]
+    if any(
+        tick <= line.case.any_trouble.after(instant(each.begin), line.case.times.published)
+        for each in forgotten
+    ):
+        return None
+    return "no tree was lost about then, and no node forgotten that may have begun it alone"
 
 
 RULES: dict[str, Callable[[Line, int], str | None]] = {

@@ -8,7 +8,6 @@ from math import inf
 from simulation.case import OF_THE_LEDGER, STOPPING, Case, Line, instant, may_be_on
 from simulation.eras import Era
 from simulation.history import Away, Complaint, Execution
-from simulation.spans import Spans
 
 BESIDE = 100
 """How many runs of a job may go on at once with `allow`."""
@@ -154,21 +153,9 @@ def _too_late(line: Line, each: Execution, eras: list[Era]) -> float:
     return line.case.any_trouble.after(due + most, line.case.times.punctual)
 
 
-def unheard(line: Line, run: Execution) -> bool:
-    """Whether a node began it alone, and was forgotten before it could tell of it."""
-    began = instant(run.began)
-    if all(version.when_isolated != "run" for version in line.in_force(began, began)):
-        return False
-    forgotten = (
-        instant(away.begin) for away in line.case.trouble.get(run.node, ()) if away.what == "forgotten"
-    )
-    reached = Spans(line.case.hindrance([run.node])).after(began, ROUNDING)
-    return any(began <= each < reached for each in forgotten)
-
-
 def _twice(line: Line) -> Iterator[Complaint]:
     first: dict[object, Execution] = {}
-    for each in (one for one in line.begun if not unheard(line, one)):
+    for each in line.begun:
         name = each.run_id if each.tick is None else (int(instant(each.tick)), each.attempt)
         if name in first:
             yield complain(

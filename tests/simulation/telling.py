@@ -7,7 +7,7 @@ from math import inf
 from simulation.case import Line, instant
 from simulation.history import Complaint, Execution, Told
 from simulation.reasons import illegitimate
-from simulation.starts import given_up, unheard
+from simulation.starts import given_up
 
 FINAL = {"succeeded", "failed", "timed_out", "canceled", "lost", "skipped"}
 UNHEARD = 5.0
@@ -134,15 +134,20 @@ def _next_attempt_told(line: Line, row: Told) -> float:
     return line.case.any_trouble.after(max(ends) + pause, line.case.times.settled)
 
 
+def unheard(line: Line, tick: int, reason: str | None) -> bool:
+    """Whether a tick is told as one that nobody knows of, and all that began for it was on nodes that are gone."""
+    unvouched = reason is not None and reason.startswith("unvouched")
+    return unvouched and all(_silenced(line, each) for each in line.by_tick.get(tick, ()))
+
+
 def _skipped(line: Line, row: Told) -> Iterator[Complaint]:
-    began = line.by_run.get(row.run_id)
-    if began is not None and not unheard(line, began):
-        yield complain("mistold", row, "it began")
     ticks = {int(instant(each)) for each in (row.tick, row.first_tick) if each is not None}
+    known = not all(unheard(line, tick, row.reason) for tick in ticks)
+    if row.run_id in line.by_run and known:
+        yield complain("mistold", row, "it began")
     for tick in sorted(ticks):
-        begun = [each for each in line.by_tick.get(tick, ()) if not unheard(line, each)]
-        if begun and row.run_id not in line.by_run:
-            yield complain("mistold", row, f"{begun[0].run_id} began")
+        if line.by_tick.get(tick) and row.run_id not in line.by_run and known:
+            yield complain("mistold", row, f"{line.by_tick[tick][0].run_id} began")
         elif tick in line.ticks and (why := illegitimate(line, tick, row.reason)):
             yield complain("mistold", row, why)
 

@@ -127,6 +127,22 @@ def test_it_is_not_where_its_node_was_forgotten() -> None:
     assert Tale().away("a", 590, 700, "forgotten").ran(600, told=None).complaints() == []
 
 
+def test_only_what_a_forgotten_node_may_have_begun_alone_is_unvouched_though_it_began() -> None:
+    def told(policy: str, what: str, reason: str = "unvouched") -> list[str]:
+        tale = Tale(node="a", when_isolated=policy).away("a", 590, 700, what)
+        return tale.ran(600, told=None).skipped(600, reason).complaints()
+
+    assert told("run", "forgotten") == []
+    assert told("run", "cut") == ["mistold"]
+    assert told("run", "forgotten", "coalesced") == ["mistold"]
+    assert told("finish", "forgotten") == ["mistold"]
+
+
+def test_what_fell_due_after_the_job_was_taken_off_a_forgotten_node_is_not_unvouched() -> None:
+    tale = Tale(node="a", when_isolated="run").away("a", 590, 700, "forgotten")
+    assert tale.skipped(900, "unvouched").complaints() == ["mistold"]
+
+
 # mistold: what became of runs
 
 
@@ -327,16 +343,6 @@ def test_what_an_edit_brought_before_it_was_published_is_passed_over_where_the_o
     assert tale(710).ran(720).complaints() == []
     assert tale(710).complaints() == ["mistold"]
     assert "mistold" in tale(620).ran(720).complaints()
-
-
-def test_of_what_a_forgotten_node_began_alone_nobody_knows() -> None:
-    def tale(policy: str) -> Tale:
-        alone = Tale(when_isolated=policy).ran(600, told=None).skipped(600, "coalesced")
-        return alone.away("a", 590, 650, "cut").away("a", 615, 615, "forgotten")
-
-    assert tale("run").complaints() == []
-    assert tale("finish").complaints() == ["mistold"]
-    assert tale("run").ran(600, 30, told=None, node="b").complaints() == []
 
 
 # unsettled

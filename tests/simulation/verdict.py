@@ -6,8 +6,7 @@ from math import inf
 
 from simulation.case import Case, Line, instant
 from simulation.history import Complaint, Shown, Told
-from simulation.starts import unheard
-from simulation.telling import must_be_told
+from simulation.telling import must_be_told, unheard
 
 ROUNDING = 2.0
 BAD = {"failed", "timed_out", "lost"}
@@ -41,8 +40,8 @@ def _wrong(line: Line, tick: int, each: Shown) -> str | None:
     if each.result == "lost":
         return None if "lost" in states else "no run of it is"
     if each.result == "skipped":
-        heard = [run for run in begun if not unheard(line, run)]
-        return f"{heard[0].run_id} began" if heard else None
+        unknown = any(unheard(line, tick, row.reason) for row in line.told_of.get(tick, ()))
+        return f"{begun[0].run_id} began" if begun and not unknown else None
     if each.result == "open":
         going_on = any(row.ended is None for row in begun) or line.told_by(tick) > line.case.end
         return None if going_on else "nothing of it goes on"

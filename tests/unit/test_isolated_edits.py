@@ -142,6 +142,29 @@ def test_a_node_that_is_forgotten_has_the_job_taken_off_it(make_fleet: MakeFleet
     assert ran(5)[0] in fleet.machines["beta"].starts
 
 
+@pytest.mark.parametrize("sent", [False, True])
+def test_what_a_node_began_alone_before_it_was_forgotten_does_not_begin_again(
+    make_fleet: MakeFleet, sent: bool
+) -> None:
+    fleet = make_fleet("alpha", "beta")
+    job = fleet.submit(**ALONE | {"catch_up": CatchUp.ALL})
+    minute(fleet, 1)
+    cut(fleet)
+    del fleet.loops["alpha's reporter"]
+    minute(fleet, 3)
+    if sent:
+        fleet.change(job, node="beta")
+        fleet.go(10)
+    fleet.power_off("alpha")
+    fleet.forget("alpha")
+    fleet.change(job, node="beta")
+    minute(fleet, 6)
+    assert fleet.machines["alpha"].starts == ran(1, 2, 3)
+    assert fleet.machines["beta"].starts == ran(4, 5, 6)
+    assert states(fleet)[ran(3)[0]] is RunState.SKIPPED
+    assert fleet.runs()[ran(3)[0]].reason.startswith("unvouched")  # type: ignore[union-attr]
+
+
 def test_after_a_wiped_tree_the_record_tells_what_began_and_no_tick_begins_twice(fleet: Fleet) -> None:
     job = fleet.submit(**ALONE | {"catch_up": CatchUp.ALL})
     minute(fleet, 1)
