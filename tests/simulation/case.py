@@ -95,6 +95,10 @@ class Case:
         clocks = [each for each in self.trouble.get(node, ()) if each.what == "clock"]
         return [each for each in clocks if instant(each.begin) <= end and instant(each.end) >= begin]
 
+    def never_tells(self, node: str) -> bool:
+        """Whether a node is not back, or was forgotten."""
+        return any(away.what == "forgotten" or away.end is None for away in self.trouble.get(node, ()))
+
     def was_away(self, node: str, begin: float, end: float) -> bool:
         """Whether something befell a node for which its jobs may have gone to others, and come back."""
         away = [each for each in self.trouble.get(node, ()) if each.what not in STAYING]

@@ -8,6 +8,7 @@ from math import inf
 from simulation.case import OF_THE_LEDGER, STOPPING, Case, Line, instant, may_be_on
 from simulation.eras import Era
 from simulation.history import Away, Complaint, Execution
+from simulation.spans import Spans
 
 BESIDE = 100
 """How many runs of a job may go on at once with `allow`."""
@@ -185,7 +186,8 @@ def _undeserved(line: Line, each: Execution, before: Execution | None, told: dic
     if before is not None:
         if instant(before.ended) > began and not given_up(line, before, began):
             return f"the attempt before it, on {before.node}, had not ended"
-        failed = failed or (not before.succeeded and state is None)
+        unheard = state is None or (lost and before.complete and line.case.never_tells(before.node))
+        failed = failed or (not before.succeeded and unheard)
         lost = lost or given_up(line, before, began, ended=True)
     losses = len(_losses(line, each, told)) if rerun else 0
     if failed and each.attempt <= 1 + retries + losses:

@@ -74,19 +74,13 @@ def _untold(line: Line) -> Iterator[Complaint]:
     told = {row.run_id for row in line.told}
     for each in line.begun:
         heard = line.case.any_trouble.after(instant(each.began), line.case.times.settled)
-        if each.run_id not in told and heard <= line.case.end and not _silenced(line, each):
+        if each.run_id not in told and heard <= line.case.end and not line.case.never_tells(each.node):
             yield Complaint(
                 kind="untold",
                 job_id=each.job_id,
                 tick=each.tick,
                 text=f"{each.run_id} began {each.began:%T} on {each.node}, and nothing tells of it",
             )
-
-
-def _silenced(line: Line, each: Execution) -> bool:
-    """Whether the run's node could never tell: it is not back, or was forgotten."""
-    trouble = line.case.trouble.get(each.node, ())
-    return any(away.what == "forgotten" or away.end is None for away in trouble)
 
 
 def _told_twice(line: Line) -> Iterator[Complaint]:
@@ -137,7 +131,7 @@ def _next_attempt_told(line: Line, row: Told) -> float:
 def unheard(line: Line, tick: int, reason: str | None) -> bool:
     """Whether a tick is told as one that nobody knows of, and all that began for it was on nodes that are gone."""
     unvouched = reason is not None and reason.startswith("unvouched")
-    return unvouched and all(_silenced(line, each) for each in line.by_tick.get(tick, ()))
+    return unvouched and all(line.case.never_tells(each.node) for each in line.by_tick.get(tick, ()))
 
 
 def _skipped(line: Line, row: Told) -> Iterator[Complaint]:
@@ -179,7 +173,7 @@ def _rightly_lost(line: Line, run: Execution) -> bool:
     if ended == inf:
         return given_up(line, run, case.end)
     cut = any(away.what == "power" and 0 <= instant(away.begin) - ended <= UNHEARD for away in trouble)
-    return cut or _silenced(line, run) or case.any_trouble.after(ended, case.times.settled) > case.end
+    return cut or case.never_tells(run.node) or case.any_trouble.after(ended, case.times.settled) > case.end
 
 
 def _times(line: Line, row: Told, run: Execution) -> Iterator[Complaint]:

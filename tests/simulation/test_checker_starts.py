@@ -315,6 +315,13 @@ def test_a_run_by_hand_is_beside_no_other_and_a_tick_may_be_beside_it_where_that
     assert Tale().ran(None, 590, 30).complaints() == ["overlap"]
 
 
+@pytest.mark.parametrize(("what", "wrong"), [("forgotten", []), ("power", ["doubled"])])
+def test_a_node_that_was_forgotten_may_have_tried_again_unheard(what: str, wrong: list[str]) -> None:
+    tale = Tale(retry_attempts=1).away("a", 62, 200, what).ran(60, succeeded=False, told="lost")
+    found = tale.ran(60, 10, attempt=2, told=None).complaints()
+    assert [each for each in found if each == "doubled"] == wrong
+
+
 def given_up(after: float, what: str = "cut", **policy: str) -> Tale:
     """A run of 500 s, whose node is in trouble from 70 s to 400 s; the next one begins so long after that began."""
     tale = Tale(**policy).away("a", 70, 400, what).ran(60, 1, 500).ran(120, after - 50, node="b")

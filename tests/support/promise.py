@@ -12,7 +12,7 @@ from cronkeeper.common.model import Copies, Job
 from cronkeeper.common.store.job_query import JobQuery
 from cronkeeper.common.store.schema import leader, metadata, schema_info
 from cronkeeper.common.store.store import Store
-from cronkeeper.manager import jobs, ledger, nodes
+from cronkeeper.manager import jobs, ledger
 
 from .fleet import Fleet
 
@@ -42,23 +42,16 @@ def complaints(fleet: Fleet) -> list[str]:
 
 def _of_starts(fleet: Fleet) -> Iterator[str]:
     known = fleet.runs()
-    for run_id, count in Counter(_heard_of(fleet)).items():
+    there = (machine for name, machine in fleet.machines.items() if name in fleet.loops)
+    can_be_told = {run_id for machine in there for run_id in machine.starts}
+    for run_id, count in Counter(fleet.starts()).items():
         if count > 1:
             yield f"{run_id} was started {count} times"
-        if run_id not in known:
+        if run_id in can_be_told and run_id not in known:
             yield f"{run_id} was started and SQL does not know it"
     for run in known.values():
         if not run.state.final:
             yield f"{run.id} is still {run.state}"
-
-
-def _heard_of(fleet: Fleet) -> Iterator[str]:
-    """All that began, but for what a node began alone that is forgotten now."""
-    known = {view.node.name for view in nodes.listing(fleet.desk)}
-    for name, machine in fleet.machines.items():
-        for plan in (command.plan for command in machine.commands):
-            if name in known or plan.token.count(".") < ALONE:
-                yield plan.run_id
 
 
 def _of_tree(fleet: Fleet) -> Iterator[str]:
