@@ -177,9 +177,7 @@ def _agree_in_sql(
     claimed = [_report(each.placed, run, RunState.CLAIMED) for each in found for run in each.verdict.pending]
 
     def work(connection: Connection) -> tuple[int, dict[str, Run], dict[int, Job]]:
-        heard = runs.by_ids(connection, pending)
-        # Their node may have told nobody, and no disk but its own has them, should the tree be lost now.
-        unheard = [report for report in claimed if report.run_id not in heard]
+        unheard = _unheard(connection, claimed)
         if reports or unheard:
             leader.fence(connection, reign.epoch)
         runs.record_many(connection, unheard, now)
@@ -197,6 +195,12 @@ def _agree_in_sql(
         if run_id in known and known[run_id].state.final and known[run_id].node == run.node
     }
     return {**dict.fromkeys(given_up), **over}
+
+
+def _unheard(connection: Connection, claimed: Sequence[Report]) -> list[Report]:
+    """Those of runs that SQL does not know: no disk but their node's has them, should the tree be lost now."""
+    heard = runs.by_ids(connection, [report.run_id for report in claimed])
+    return [report for report in claimed if report.run_id not in heard]
 
 
 def _given_up(placed: Placed, run: Unfinished, reason: str, now: datetime) -> Report:
