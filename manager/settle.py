@@ -174,12 +174,9 @@ def _agree_in_sql(
     reports = [_given_up(each.placed, *lost, now) for each in found for lost in each.verdict.lost]
     given_up = {run.run_id: run for each in found for run, _ in each.verdict.lost}
     pending = {run.run_id: run for each in found for run in each.verdict.pending}
-    claimed = [_report(each.placed, run, RunState.CLAIMED) for each in found for run in each.verdict.pending]
 
     def work(connection: Connection) -> tuple[int, dict[str, Run], dict[int, Job]]:
-        heard = runs.by_ids(connection, pending)
-        # Their node may have told nobody, and no disk but its own has them, should the tree be lost now.
-        unheard = [report for report in claimed if report.run_id not in heard]
+        unheard = _unheard(connection, found)
         if reports or unheard:
             leader.fence(connection, reign.epoch)
         runs.record_many(connection, unheard, now)
@@ -197,6 +194,13 @@ def _agree_in_sql(
         if run_id in known and known[run_id].state.final and known[run_id].node == run.node
     }
     return {**dict.fromkeys(given_up), **over}
+
+
+def _unheard(connection: Connection, found: Sequence[Abroad]) -> list[Report]:
+    """Of pending runs that SQL does not know: no disk but their node's has them, should the tree be lost now."""
+    claimed = [_report(each.placed, run, RunState.CLAIMED) for each in found for run in each.verdict.pending]
+    heard = runs.by_ids(connection, [report.run_id for report in claimed])
+    return [report for report in claimed if report.run_id not in heard]
 
 
 def _given_up(placed: Placed, run: Unfinished, reason: str, now: datetime) -> Report:
