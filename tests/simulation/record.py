@@ -110,9 +110,9 @@ class Recorder:
 
     def _copies(self, people: People) -> Iterator[tuple[tuple[int, int], str]]:
         """GET /jobs/<id>/copies, of every job."""
-        for job_id in people.jobs:
-            for each in jobs.copies_of(self.cluster.desk, job_id):
-                yield (job_id, each.copy), each.node
+        for job in people.jobs.values():
+            for each in jobs.copies_of(self.cluster.desk, job.id):
+                yield (job.id, each.copy), each.node
 
     def _executions(self) -> Iterator[Execution]:
         """Of those that a machine began at the same instant the first one first."""
