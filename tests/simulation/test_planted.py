@@ -9,19 +9,19 @@ from simulation.planted import PLANTED
 SEEDS = 1000
 FOUND = {
     "catch_up_from_now": 0,
-    "claim_without_version": 18,
+    "claim_without_version": 49,
     "fence_switched_off": 80,
     "generation_the_same_always": 1,
     "generation_used_twice": 1,
-    "lease_longer_than_the_session": 10,
+    "lease_longer_than_the_session": 76,
     "lease_renewed_by_a_read": 92,
     "listed_before_fencing": 33,
-    "lost_reply_retried_blindly": 62,
-    "no_epoch_check": 77,
+    "lost_reply_retried_blindly": 141,
+    "no_epoch_check": 3,
     "run_lease_not_waited_for": 4,
     "watermark_from_the_clock": 19,
 }
-"""The first seed that finds each today: the search begins with it, and goes on with all others."""
+"""A seed that finds each today: the search begins with it, and goes on with all others."""
 
 
 @pytest.mark.timeout(1200)
