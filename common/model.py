@@ -375,10 +375,6 @@ class Output:
     """Bytes in the artifact store, where more is kept than `data`; None: `data` is all that is kept."""
 
 
-LEFT = "the job left the node before the run was started"
-"""Why a node gives up a run: whether the job has moved or is over it does not know."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What a node says of one run. The same report may come many times, and an older one late."""

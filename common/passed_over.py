@@ -1,9 +1,9 @@
-"""The ticks of an edited schedule that nobody looked at, since the old one was still gone by: pure."""
+"""Ticks that nobody will look at any more, as skips: pure."""
 
 from datetime import UTC, datetime, timedelta
 
-from cronkeeper.common.model import Skip, SkipReason, replace
-from cronkeeper.common.schedule import Timed, next_tick, tick_before
+from cronkeeper.common.model import Claim, Skip, SkipReason, replace
+from cronkeeper.common.schedule import Timed, next_tick, tick_before, undone
 
 MOST = 500
 """Steps back at most, each over one tick of both schedules, or over all those of the new one between two of the
@@ -12,8 +12,19 @@ INSTANT = timedelta(microseconds=1)
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
+def with_skip(claim: Claim, job: Timed, until: datetime, reason: SkipReason) -> Claim:
+    """The claim with what fell due before `until`, and is not dealt with, as skipped; the same where none did."""
+    span = undone(job, claim.watermark, until)
+    if span is None:
+        return claim
+    first, last = span
+    return replace(claim, watermark=last, skips=(*claim.skips, Skip(first=first, last=last, reason=reason)))
+
+
 def passed_over(job: Timed, old: Timed, after: datetime | None, through: datetime) -> list[Skip]:
-    """The ticks of the job as it is now, later than `after` and up to `through`, that were none of the `old` one.
+    """The ticks of an edited schedule that nobody looked at, since the old one was still gone by.
+
+    They are those of the job as it is now, later than `after` and up to `through`, that were none of the `old` one.
 
     By that all its ticks up to `through` were dealt with. They are looked for from there back, and where that takes
     more than `MOST` steps, the oldest are left out.

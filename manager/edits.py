@@ -5,8 +5,7 @@ from datetime import datetime, timedelta
 
 from cronkeeper.common.attempts import call_off
 from cronkeeper.common.model import Claim, Job, Skip, SkipReason, Spec, decode, encode, replace
-from cronkeeper.common.passed_over import passed_over
-from cronkeeper.common.schedule import undone
+from cronkeeper.common.passed_over import passed_over, with_skip
 
 log = logging.getLogger(__name__)
 
@@ -41,22 +40,13 @@ def with_skips(claim: Claim, old: Spec, job: Job) -> Claim:
     if claim.watermark is not None and claim.watermark >= until:
         # The node did not hear of it, and went on by the old one.
         return replace(claim, skips=(*claim.skips, *_unheard_of(old, job, claim.watermark)))
-    return _passed_over(claim, old, until, reason)
+    return with_skip(claim, old, until, reason)
 
 
 def _unvouched(claim: Claim, old: Spec, until: datetime) -> Claim:
     """The claim without what its node may have begun by itself: none of that begins a second time."""
     claim = call_off(claim, "its node was forgotten, and may have begun it", until)
-    return _passed_over(claim, replace(old, enabled=not old.paused), until, SkipReason.UNVOUCHED)
-
-
-def _passed_over(claim: Claim, spec: Spec, until: datetime, reason: SkipReason) -> Claim:
-    span = undone(spec, claim.watermark, until)
-    if span is None:
-        return claim
-    first, last = span
-    skip = Skip(first=first, last=last, reason=reason)
-    return replace(claim, watermark=last, skips=(*claim.skips, skip))
+    return with_skip(claim, replace(old, enabled=not old.paused), until, SkipReason.UNVOUCHED)
 
 
 def _unheard_of(old: Spec, job: Job, watermark: datetime) -> list[Skip]:

@@ -14,7 +14,6 @@ from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.errors import NotFound, Unauthorized
 from cronkeeper.common.model import (
-    LEFT,
     Claim,
     ClaimName,
     Job,
@@ -84,11 +83,12 @@ def accept(desk: Desk, signer: str, reports: Sequence[Report], now: datetime) ->
 
 
 def _called_off(connection: Connection, told: Sequence[Report], known: Mapping[int, Job]) -> Sequence[Report]:
-    """The reports, where those of runs that had not begun when their job was over say so.
+    """The reports, where those of runs that had not begun when their job was over say so: their nodes can't know.
 
     One that is told as lost stays that: it was given up before, with its node, and may have been followed.
     """
-    ids = {one.run_id for one in told if one.reason == LEFT and known[one.job_id].ended_at is not None}
+    unbegun = (one for one in told if one.unbegun and one.state is RunState.LOST)
+    ids = {one.run_id for one in unbegun if known[one.job_id].ended_at is not None}
     if not ids:
         return told
     settled = {run.id for run in runs.by_ids(connection, [*ids]).values() if run.state.final}

@@ -23,16 +23,15 @@ from cronkeeper.common.model import (
     Claim,
     Job,
     Run,
-    Skip,
     SkipReason,
     Unfinished,
     attempt_run_id,
     decode,
     replace,
 )
+from cronkeeper.common.passed_over import with_skip
 from cronkeeper.common.pauses import Pauses, waits_for_resumption
 from cronkeeper.common.records import Record
-from cronkeeper.common.schedule import undone
 from cronkeeper.common.store import copies, jobs, pauses, runs
 from cronkeeper.common.store.store import Store
 from cronkeeper.manager.board import Board
@@ -92,7 +91,7 @@ class Restoring:
             if ran[key] <= told.keys():
                 claims[key] = _paused(job, claim, known.pauses.until(self.owners[key], when.now))
             else:
-                claims[key] = _passed_over(job, claim, when.now, SkipReason.UNVOUCHED)
+                claims[key] = with_skip(claim, job, when.now, SkipReason.UNVOUCHED)
         return claims
 
     def _may_have_run(self, key: JobKey, board: Board) -> frozenset[str | None]:
@@ -190,13 +189,4 @@ def _paused(job: Job, claim: Claim, until: datetime | None) -> Claim:
     """The claim without what fell due in the node's last pause, of which it may never be told."""
     if until is None or waits_for_resumption(job):
         return claim
-    return _passed_over(job, claim, until, SkipReason.PAUSED)
-
-
-def _passed_over(job: Job, claim: Claim, until: datetime, reason: SkipReason) -> Claim:
-    """The claim with what fell due before then, and is not known to be dealt with, as skipped."""
-    span = undone(job, claim.watermark, until)
-    if span is None:
-        return claim
-    skip = Skip(first=span[0], last=span[1], reason=reason)
-    return replace(claim, watermark=skip.last, skips=(skip,))
+    return with_skip(claim, job, until, SkipReason.PAUSED)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from cronkeeper.common.clock import uptime
 from cronkeeper.common.errors import CronkeeperError
-from cronkeeper.common.model import LEFT, Outcome, RunState, Spec, replace
+from cronkeeper.common.model import Outcome, RunState, Spec, replace
 from cronkeeper.common.settings import Fleet
 from cronkeeper.worker import fetched
 from cronkeeper.worker.assignment import JobKey, job_key
@@ -270,7 +270,8 @@ class Journal:
         elif folder.given_up and (stopped := folder.stopped) is not None:
             self.settle(entry, outcome(*end_of(folder.plan.spec, stopped), now))
         elif folder.given_up:
-            self.settle(entry, outcome(RunState.LOST, LEFT, now))
+            left = "the job left the node before the run was started"
+            self.settle(entry, outcome(RunState.LOST, left, now))
         elif (folder.path / "started").exists():
             self._doubt(entry, now)
         elif entry.tries >= MAX_TRIES:

@@ -8,9 +8,10 @@ from cronkeeper.common import metrics
 from cronkeeper.common.coordination import paths
 from cronkeeper.common.coordination.tree import Tree
 from cronkeeper.common.coordination.watch import ChildWatch
-from cronkeeper.common.model import Claim, Skip, SkipReason, decode, replace
+from cronkeeper.common.model import Claim, SkipReason, decode
+from cronkeeper.common.passed_over import with_skip
 from cronkeeper.common.pauses import Pause, waits_for_resumption
-from cronkeeper.common.schedule import ONCE, next_tick, undone
+from cronkeeper.common.schedule import ONCE, next_tick
 from cronkeeper.worker.assignment import Held
 
 log = logging.getLogger(__name__)
@@ -76,15 +77,12 @@ class Pausing:
             if held.since >= self.pause.until.timestamp():
                 return claim
             until = self.pause.until
-        span = undone(held.spec, claim.watermark, until)
-        if span is None:
-            return claim
-        first, last = span
-        if held.spec.schedule == ONCE:
+        after = with_skip(claim, held.spec, until, SkipReason.PAUSED)
+        if after is not claim and held.spec.schedule == ONCE:
+            first = after.skips[-1].first
             told = "job %d was due once, at %s, while its node was paused: to run it needs another `at`"
             log.warning(told, held.spec.job_id, f"{first:%FT%TZ}", extra={"job": held.spec.job_id})
-        skip = Skip(first=first, last=last, reason=SkipReason.PAUSED)
-        return replace(claim, watermark=last, skips=(*claim.skips, skip))
+        return after
 
     def next_look(self, held: Held) -> datetime | None:
         """When to tell of a job's ticks again while the pause goes on; None where there will be nothing to tell.
